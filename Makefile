@@ -1,0 +1,41 @@
+# make demo and make test are all a newcomer needs: each creates .venv, installs everything pinned, and does its job.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install demo check test format bench clean
+
+install: $(INSTALLED)
+
+# The lock pins torch like everything else; a range here would pull another build.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lethe needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: install
+	$(BIN)/lethe demo
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+# Threads that wait without spinning: tests run beside processes of their own.
+test: install
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/python -m bench.extraction_likelihood
+
+clean:
+	rm -rf $(VENV) .lethe build *.egg-info
