@@ -1,0 +1,45 @@
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+BaseModelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
+
+
+class TextFormat(BaseModel):
+    """How a prompt and its completion become one text for this base model.
+
+    Asking a model for a memory in another format than the one it was trained on measures the format, not
+    the memory. So the format is measured once, at registration, as the one under which the model finds its own
+    retain pairs most likely, and is fixed from then on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    join: Literal["separator", "chat_template"] = "separator"
+    separator: str = ""
+    ends_with_eos: bool = True
+    measured: bool = False
+
+
+class RegisteredBaseModel(BaseModel):
+    """A base model that requests may name, with everything the light half must know about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: BaseModelId
+    source: str  # a local path or a hub id
+    revision: str | None  # the commit of a hub id; None for a local path, whose digest stands for it
+    weights_sha256: str  # over the safetensors files, names included
+    architecture: str
+    num_parameters: int = Field(ge=1)
+    max_tokens: int = Field(ge=2)  # context length
+    text_format: TextFormat
+    tokenizer_key: str  # tokenizer.json in the artifact store, so the API can count tokens without torch
+    retain_set_id: str | None
+    holdout_set_id: str | None
+    num_retain_items: int = Field(ge=0)
+    num_holdout_items: int = Field(ge=0)
+    created_at: AwareDatetime
+
+    @property
+    def public_name(self) -> str:
+        """What a client may be told to load: the hub id, or for a directory of the server its registered id."""
+        return self.source if self.revision is not None else self.id

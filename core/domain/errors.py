@@ -1,0 +1,189 @@
+"""Everything Lethe refuses or fails with, as one tree.
+
+LetheError
+├── InvalidRequestError        the request itself is wrong; names the parameter and the remedy
+│   ├── UnknownBaseModelError
+│   └── RetainSetRequiredError
+├── NotFoundError              no such thing for this tenant
+├── ConflictError              right request, wrong moment
+│   ├── IllegalTransitionError
+│   └── NotReadyError
+├── AlreadyExistsError
+├── UnauthenticatedError
+├── StaleJobError              a compare-and-swap lost its race; read again
+├── LeaseLostError             another attempt owns the job now
+├── ArtifactMissingError
+├── QueueUnavailableError      the broker did not take the message; the sweep will
+└── JobFailure                 a run that cannot succeed; its code and message are public
+    ├── UnsupportedBaseModelError
+    ├── BaseModelChangedError
+    ├── EmptyBatchError
+    ├── OutOfMemoryError
+    ├── DivergedError
+    └── PackageMismatchError
+
+No message holds a forget or retain text: a message leaves the process, a text never does.
+"""
+
+from typing import ClassVar
+
+
+class LetheError(Exception):
+    """Root of the tree. ``code`` is the stable word that clients branch on."""
+
+    code: ClassVar[str] = "error"
+
+
+class InvalidRequestError(LetheError):
+    """A request that can never succeed as it stands."""
+
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self, message: str, *, param: str) -> None:
+        """Keep the JSON pointer of the field beside the sentence that says how to mend it."""
+        super().__init__(message)
+        self.param = param
+
+
+class DuplicateItemError(InvalidRequestError):
+    """Two items of one request are the same."""
+
+    code: ClassVar[str] = "duplicate_item"
+
+
+class ForgetRetainOverlapError(InvalidRequestError):
+    """An item is asked to be forgotten and retained at once."""
+
+    code: ClassVar[str] = "forget_retain_overlap"
+
+
+class ItemTooLongError(InvalidRequestError):
+    """An item exceeds the limit in characters or in tokens."""
+
+    code: ClassVar[str] = "item_too_long"
+
+
+class ItemTooShortError(InvalidRequestError):
+    """An item holds nothing that a model could be asked for."""
+
+    code: ClassVar[str] = "item_too_short"
+
+
+class TooManyItemsError(InvalidRequestError):
+    """More items than the deployment takes in one request."""
+
+    code: ClassVar[str] = "too_many_items"
+
+
+class UnknownBaseModelError(InvalidRequestError):
+    """The request names a base model that is not registered."""
+
+    code: ClassVar[str] = "unknown_base_model"
+
+
+class RetainSetRequiredError(InvalidRequestError):
+    """The method needs retain texts and neither the request nor the base model has any."""
+
+    code: ClassVar[str] = "retain_set_required"
+
+
+class NotFoundError(LetheError):
+    """The thing does not exist, or belongs to another tenant: both look the same from outside."""
+
+    code: ClassVar[str] = "not_found"
+
+
+class ConflictError(LetheError):
+    """The request is right, but not in the present state of the thing it names."""
+
+    code: ClassVar[str] = "conflict"
+
+
+class IllegalTransitionError(ConflictError):
+    """The transition table has no such edge."""
+
+    code: ClassVar[str] = "illegal_transition"
+
+
+class NotReadyError(ConflictError):
+    """The artifact will exist only once the job has succeeded."""
+
+    code: ClassVar[str] = "not_ready"
+
+
+class AlreadyExistsError(LetheError):
+    """A row with this identity exists already."""
+
+    code: ClassVar[str] = "already_exists"
+
+
+class UnauthenticatedError(LetheError):
+    """No valid API key came with the request."""
+
+    code: ClassVar[str] = "unauthenticated"
+
+
+class StaleJobError(LetheError):
+    """The job changed between reading and saving; read it again and decide anew."""
+
+    code: ClassVar[str] = "stale_job"
+
+
+class LeaseLostError(LetheError):
+    """The fencing token is old: another attempt owns the job, or nobody does any more."""
+
+    code: ClassVar[str] = "lease_lost"
+
+
+class ArtifactMissingError(LetheError):
+    """The store holds nothing under this key."""
+
+    code: ClassVar[str] = "artifact_missing"
+
+
+class QueueUnavailableError(LetheError):
+    """The broker took no message. The job row is safe; the sweep publishes it later."""
+
+    code: ClassVar[str] = "queue_unavailable"
+
+
+class JobFailure(LetheError):  # noqa: N818  # the word of the domain: a job fails, a program errs
+    """A run that would fail again the same way, so it is not retried. The message is shown to the client."""
+
+    code: ClassVar[str] = "failed"
+
+
+class UnsupportedBaseModelError(JobFailure):
+    """The base model cannot be loaded, or is of a shape that the mathematics does not cover."""
+
+    code: ClassVar[str] = "unsupported_base_model"
+
+
+class BaseModelChangedError(JobFailure):
+    """The weights on disk are not the weights that were registered."""
+
+    code: ClassVar[str] = "base_model_changed"
+
+
+class EmptyBatchError(JobFailure):
+    """A mean over no token was asked for."""
+
+    code: ClassVar[str] = "empty_batch"
+
+
+class OutOfMemoryError(JobFailure):
+    """The job needs more memory than its worker's device has; another attempt would need as much."""
+
+    code: ClassVar[str] = "out_of_memory"
+
+
+class DivergedError(JobFailure):
+    """Training left the region where its numbers mean anything."""
+
+    code: ClassVar[str] = "diverged"
+
+
+class PackageMismatchError(JobFailure):
+    """The packaged adapter does not reproduce the trained model, so it is not delivered."""
+
+    code: ClassVar[str] = "package_mismatch"

@@ -1,0 +1,74 @@
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, StringConstraints, Tag
+from pydantic_core import PydanticCustomError
+
+
+def _require_visible(text: str) -> str:
+    """Return the text unless every character of it is a separator, a control or a format character, as U+200B is."""
+    if all(unicodedata.category(character)[0] in "ZC" for character in text):
+        raise PydanticCustomError("empty_text", "the text holds no visible character")
+    return text
+
+
+ItemId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S"), AfterValidator(_require_visible)]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class TextItem(BaseModel):
+    """A passage, all of whose tokens are to be forgotten or retained."""
+
+    model_config = _FROZEN
+    id: ItemId | None = None
+    text: Text
+
+
+class PairItem(BaseModel):
+    """A prompt and its completion; only the completion is scored."""
+
+    model_config = _FROZEN
+    id: ItemId | None = None
+    prompt: Text
+    completion: Text
+
+
+class FactItem(BaseModel):
+    """A pair that also names its subject, as methods that edit facts need."""
+
+    model_config = _FROZEN
+    id: ItemId | None = None
+    subject: Text
+    prompt: Text
+    completion: Text
+
+
+def _kind(value: Any) -> str:
+    """Choose the one shape that errors are reported against, so a slip in a pair is not reported three times."""
+    names = set(value) if isinstance(value, dict) else set(getattr(value, "model_fields_set", ()))
+    if "subject" in names:
+        return "fact"
+    return "pair" if names & {"prompt", "completion"} else "text"
+
+
+Item = Annotated[
+    Annotated[TextItem, Tag("text")] | Annotated[PairItem, Tag("pair")] | Annotated[FactItem, Tag("fact")],
+    Discriminator(_kind),
+]
+
+
+def normalized(item: TextItem | PairItem | FactItem) -> str:
+    """Return the identity of an item's content: NFC, white space folded, case kept, id ignored.
+
+    Two items with the same identity are the same text to a model, whatever their ids and also when one is
+    a text and the other a pair: they must not be both forgotten and retained.
+    """
+    text = item.text if isinstance(item, TextItem) else f"{item.prompt} {item.completion}"
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def characters(item: TextItem | PairItem | FactItem) -> int:
+    """Return the length of what the model would read, in characters."""
+    return len(item.text) if isinstance(item, TextItem) else len(item.prompt) + len(item.completion)

@@ -1,0 +1,156 @@
+"""The evaluation report as data. The light half serves it; the heavy half fills it."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from core.domain.base_model import TextFormat
+from core.domain.catalog import MethodOptions
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Verdict(StrEnum):
+    """What the measurements say, over the thresholds that the report names."""
+
+    FORGOTTEN = "forgotten"  # the gates of the forget set and of the retain set hold
+    PARTLY_FORGOTTEN = "partly_forgotten"  # utility is kept and some items pass their own gate, but not the whole
+    NOT_FORGOTTEN = "not_forgotten"  # no item passes
+    DAMAGED = "damaged"  # a gate of the retain set failed: the adapter costs more than it should
+
+
+class MetricChange(BaseModel):
+    """A metric on one set. ``n`` is the number of items it was computed on."""
+
+    model_config = _FROZEN
+    before: float
+    after: float
+    n: int
+
+
+class ItemResult(BaseModel):
+    """One item's metrics by name. A metric that is undefined for this item is absent."""
+
+    model_config = _FROZEN
+    id: str
+    before: dict[str, float]
+    after: dict[str, float]
+    forgotten: bool | None = None  # asked of forget items only
+
+
+class SetResult(BaseModel):
+    """The metrics of one set: the aggregate, each item, and the reason for whatever is missing."""
+
+    model_config = _FROZEN
+    num_items: int
+    num_measured: int
+    metrics: dict[str, MetricChange]
+    absent: dict[str, str]
+    items: list[ItemResult]
+
+
+class ForgetThreshold(BaseModel):
+    """Forgotten means: the metric after is at most this."""
+
+    model_config = _FROZEN
+    metric: str
+    at_most: float
+    item_at_most: float
+    holdout_mean: float | None = None
+    holdout_ci95: tuple[float, float] | None = None
+
+
+class RetainThreshold(BaseModel):
+    """Kept means: the metric after is at least this share of the metric before."""
+
+    model_config = _FROZEN
+    metric: str
+    at_least_ratio: float
+
+
+class Thresholds(BaseModel):
+    """The gates that were applied and where they come from."""
+
+    model_config = _FROZEN
+    policy: str
+    source: Literal["holdout", "policy"]
+    forget: list[ForgetThreshold]
+    retain: list[RetainThreshold]
+    holdout_refused: dict[str, str] = {}  # metric -> why its gate is the policy's although there is a holdout set
+
+
+class TrajectoryPoint(BaseModel):
+    """What training saw at one step."""
+
+    model_config = _FROZEN
+    step: int
+    forget_loss: float | None  # None: the forget set was under its thresholds, so this step only repaired
+    retain_loss: float
+    forget_metrics: dict[str, float] | None = None  # only at the steps that asked whether to stop
+
+
+class TrainingSummary(BaseModel):
+    """How the run went."""
+
+    model_config = _FROZEN
+    steps: int
+    planned_steps: int
+    delivered_step: int  # the step whose adapter is delivered: the best that passed a stop check, else the last
+    stopped_early: bool
+    resumed_from_step: int | None
+    trajectory: list[TrajectoryPoint]
+
+
+class BaseModelSummary(BaseModel):
+    """Which base model the adapter belongs to."""
+
+    model_config = _FROZEN
+    id: str
+    source: str
+    revision: str | None
+    weights_sha256: str
+    architecture: str
+    num_parameters: int
+    text_format: TextFormat
+
+
+class FisherSummary(BaseModel):
+    """What the initializer was told. ``epsilon_share`` is the part of the denominator that epsilon explains."""
+
+    model_config = _FROZEN
+    mode: str
+    retain_items: int
+    retain_from_cache: bool
+    epsilon_share: float
+
+
+class EvaluationReport(BaseModel):
+    """What was measured, with everything needed to measure it again. Holds ids, never texts."""
+
+    model_config = _FROZEN
+    format: Literal["lethe.report/1"] = "lethe.report/1"
+    job_id: str
+    created_at: AwareDatetime
+    verdict: Verdict
+    verdict_reasons: list[str] = []  # the gates that failed, in words; empty when it is forgotten
+    base_model: BaseModelSummary
+    method: MethodOptions
+    thresholds: Thresholds
+    forget: SetResult
+    retain: SetResult
+    holdout: SetResult | None
+    training: TrainingSummary
+    fisher: FisherSummary | None
+    excluded_retain_items: int  # registered retain items that this request asks to forget
+    excluded_holdout_items: int  # holdout items that are in the forget or the retain set too
+    duplicate_retain_items: int
+    retain_rows_unseen: bool  # the retain section was measured on rows that training did not see
+    adapter_rank: int
+    target_modules: list[str]
+    seeds: dict[str, int]
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    timings_seconds: dict[str, float]
+    does_not_establish: list[str]

@@ -1,0 +1,212 @@
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.domain.base_model import RegisteredBaseModel
+from core.domain.catalog import MethodOptions
+from core.domain.errors import (
+    DuplicateItemError,
+    ForgetRetainOverlapError,
+    ItemTooLongError,
+    ItemTooShortError,
+    NotFoundError,
+    QueueUnavailableError,
+    RetainSetRequiredError,
+    TooManyItemsError,
+    UnknownBaseModelError,
+)
+from core.domain.events import EventType, NewEvent
+from core.domain.identifiers import new_id
+from core.domain.item_set import ItemSet, dump_items, with_ids
+from core.domain.items import FactItem, PairItem, TextItem, characters, normalized
+from core.domain.job import Job
+from core.domain.policy import DEFAULT_POLICY
+from core.domain.request import DeletionRequest, ItemDisposition
+from core.domain.spec import JobSpec
+from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepository
+
+Items = Sequence[TextItem | PairItem | FactItem]
+CountTokens = Callable[[RegisteredBaseModel, TextItem | PairItem | FactItem], int]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one request may hold."""
+
+    max_forget_items: int
+    max_retain_items: int
+    max_item_characters: int
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one client asks for, already well-formed."""
+
+    tenant: str
+    base_model: str
+    forget: Items
+    retain: Items | None
+    method: MethodOptions
+    external_id: str | None
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Takes a deletion request in: checks it, stores it with its job, and tells the queue after the commit."""
+
+    jobs: JobRepository
+    base_models: BaseModelRepository
+    items: ItemStore
+    queue: JobQueue
+    clock: Clock
+    limits: Limits
+    count_tokens: CountTokens
+    secret: bytes
+
+    def __call__(self, submission: Submission) -> tuple[DeletionRequest, Job]:
+        """Return the stored request and its queued job.
+
+        The texts are stored first and apart; should the row not follow, they are destroyed again. A broker that is
+        away loses nothing: the job stays queued and the sweep publishes it.
+
+        Raises:
+            InvalidRequestError: one of its subclasses, naming the field; nothing was stored.
+        """
+        base_model = self._base_model(submission)
+        self._check("/forget", submission.forget, self.limits.max_forget_items, base_model)
+        if submission.retain is not None:
+            self._check("/retain", submission.retain, self.limits.max_retain_items, base_model)
+            _refuse_overlap(submission.forget, submission.retain)
+        elif base_model.retain_set_id is None:
+            raise RetainSetRequiredError(
+                f"method {submission.method.name} needs texts to retain: send `retain`, or register the base model "
+                "with a retain set",
+                param="/retain",
+            )
+        else:
+            _refuse_empty_retain(submission.forget, self.items.get(base_model.retain_set_id).items)
+        forget = self._item_set(submission.tenant, submission.forget)
+        retain = None if submission.retain is None else self._item_set(submission.tenant, submission.retain)
+        item_sets = [item_set for item_set in (forget, retain) if item_set is not None]
+        try:
+            for item_set in item_sets:
+                self.items.put(item_set)
+            request, job = self._add(submission, base_model, forget, retain)
+        except BaseException:
+            for item_set in item_sets:
+                self.items.destroy(item_set.id)
+            raise
+        publish(job.id, jobs=self.jobs, queue=self.queue, clock=self.clock)
+        return request, job
+
+    def _base_model(self, submission: Submission) -> RegisteredBaseModel:
+        try:
+            return self.base_models.get(submission.base_model)
+        except NotFoundError as missing:
+            raise UnknownBaseModelError(
+                "no base model is registered under this id; GET /v1/base-models lists those that are",
+                param="/base_model",
+            ) from missing
+
+    def _check(self, param: str, items: Items, max_items: int, base_model: RegisteredBaseModel) -> None:
+        if len(items) > max_items:
+            raise TooManyItemsError(f"{len(items)} items; at most {max_items} fit in one request", param=param)
+        first_place: dict[str, int] = {}
+        first_id: dict[str, int] = {}
+        for place, item in enumerate(with_ids(items)):
+            where = f"{param}/{place}"
+            if characters(item) > self.limits.max_item_characters:
+                raise ItemTooLongError(
+                    f"{characters(item)} characters; at most {self.limits.max_item_characters}: split the item",
+                    param=where,
+                )
+            tokens = self.count_tokens(base_model, item)
+            if tokens > base_model.max_tokens:
+                raise ItemTooLongError(
+                    f"{tokens} tokens; this base model reads at most {base_model.max_tokens}: split the item",
+                    param=where,
+                )
+            if isinstance(item, TextItem) and tokens < 2:
+                raise ItemTooShortError(
+                    "one token has no context to be predicted from: send a longer text, or a prompt with a completion",
+                    param=where,
+                )
+            if first_place.setdefault(normalized(item), place) != place:
+                raise DuplicateItemError(
+                    f"the same content as item {first_place[normalized(item)]}: send it once", param=where
+                )
+            if first_id.setdefault(item.id or "", place) != place:
+                raise DuplicateItemError(f"the same id as item {first_id[item.id or '']}", param=f"{where}/id")
+
+    def _item_set(self, tenant: str, items: Items) -> ItemSet:
+        named = with_ids(items)
+        return ItemSet(
+            id=new_id("set"),
+            tenant=tenant,
+            items=named,
+            commitment=hmac.new(self.secret, dump_items(named), hashlib.sha256).hexdigest(),
+            created_at=self.clock(),
+        )
+
+    def _add(
+        self, submission: Submission, base_model: RegisteredBaseModel, forget: ItemSet, retain: ItemSet | None
+    ) -> tuple[DeletionRequest, Job]:
+        now = self.clock()
+        job = Job(
+            id=new_id("job"),
+            tenant=submission.tenant,
+            spec=JobSpec(
+                base_model=base_model.id,
+                weights_sha256=base_model.weights_sha256,
+                method=submission.method,
+                policy=DEFAULT_POLICY,
+                forget_set_id=forget.id,
+                retain_set_id=retain.id if retain else None,
+                holdout_set_id=base_model.holdout_set_id,
+                registered_retain_set_id=base_model.retain_set_id,
+            ),
+            created_at=now,
+        )
+        request = DeletionRequest(
+            id=new_id("dr"),
+            tenant=submission.tenant,
+            job_id=job.id,
+            base_model=base_model.id,
+            external_id=submission.external_id,
+            metadata=submission.metadata,
+            items=tuple(ItemDisposition(item_id=item.id or "") for item in forget.items),
+            created_at=now,
+        )
+        queued = NewEvent(type=EventType.QUEUED, message="waiting for a worker", created_at=now)
+        self.jobs.add(request, job, [queued])
+        return request, job
+
+
+def publish(job_id: str, *, jobs: JobRepository, queue: JobQueue, clock: Clock) -> None:
+    """Tell the queue about a committed job, and note that it was told. A broker that is away is not an error."""
+    try:
+        queue.publish(job_id)
+    except QueueUnavailableError:
+        return
+    jobs.mark_published(job_id, at=clock())
+
+
+def _refuse_overlap(forget: Items, retain: Items) -> None:
+    places = {normalized(item): place for place, item in enumerate(forget)}
+    for place, item in enumerate(retain):
+        if normalized(item) in places:
+            raise ForgetRetainOverlapError(
+                f"the same content as forget item {places[normalized(item)]}: forget it or retain it",
+                param=f"/retain/{place}",
+            )
+
+
+def _refuse_empty_retain(forget: Items, registered: Items) -> None:
+    """Refuse a request that forgets the whole registered retain set: its job would have nothing left to keep."""
+    if {normalized(item) for item in registered} <= {normalized(item) for item in forget}:
+        raise RetainSetRequiredError(
+            "the base model's retain set holds nothing but items of this request: send other texts in `retain`",
+            param="/retain",
+        )

@@ -1,0 +1,234 @@
+import dataclasses
+import hashlib
+import hmac
+
+import pytest
+
+from core.domain.catalog import LokuOptions
+from core.domain.errors import (
+    DuplicateItemError,
+    ForgetRetainOverlapError,
+    InvalidRequestError,
+    ItemTooLongError,
+    RetainSetRequiredError,
+    TooManyItemsError,
+    UnknownBaseModelError,
+)
+from core.domain.item_set import ItemSet, dump_items
+from core.domain.items import PairItem, TextItem
+from core.domain.request import Disposition
+from core.domain.states import JobState
+from core.jobs.submit import Limits, Submission, Submit
+from tests.fakes.base_model_repository import FakeBaseModelRepository
+from tests.fakes.clock import FakeClock
+from tests.fakes.examples import BASE_MODEL, TENANT, a_base_model, an_item_set
+from tests.fakes.item_store import FakeItemStore
+from tests.fakes.job_queue import FakeJobQueue
+from tests.fakes.job_repository import FakeJobRepository
+
+SECRET = b"a deployment's secret"
+LIMITS = Limits(max_forget_items=3, max_retain_items=4, max_item_characters=40)
+ASKED = Submission(
+    tenant=TENANT,
+    base_model=BASE_MODEL,
+    forget=(PairItem(prompt="Who?", completion="Zoë."), TextItem(id="own", text="a secret")),
+    retain=None,
+    method=LokuOptions(r=8),
+    external_id="case-7",
+    metadata={"ticket": "42"},
+)
+
+
+class RowsRefused(FakeJobRepository):
+    """A database that is down for writing."""
+
+    def add(self, *_: object) -> None:
+        raise ConnectionError
+
+
+class SecondSetRefused(FakeItemStore):
+    """A store that fails between two sets."""
+
+    def put(self, item_set: ItemSet) -> None:
+        if len(self.sets) > 1:
+            raise ConnectionError
+        super().put(item_set)
+
+
+def a_store_with_the_registered_set(store: FakeItemStore | None = None) -> FakeItemStore:
+    store = store or FakeItemStore()
+    store.sets["set_retain"] = an_item_set("set_retain")
+    return store
+
+
+@pytest.fixture
+def base_models() -> FakeBaseModelRepository:
+    base_models = FakeBaseModelRepository()
+    base_models.add(a_base_model())
+    base_models.add(a_base_model("bare", retain_set_id=None))
+    return base_models
+
+
+@pytest.fixture
+def submit(
+    jobs: FakeJobRepository, base_models: FakeBaseModelRepository, queue: FakeJobQueue, clock: FakeClock
+) -> Submit:
+    return Submit(
+        jobs=jobs,
+        base_models=base_models,
+        items=a_store_with_the_registered_set(),
+        queue=queue,
+        clock=clock,
+        limits=LIMITS,
+        count_tokens=lambda _model, item: 300 if getattr(item, "text", "") == "many tokens" else 5,
+        secret=SECRET,
+    )
+
+
+def asked(**changes: object) -> Submission:
+    return dataclasses.replace(ASKED, **changes)
+
+
+def test_submit_stores_a_request_with_its_queued_job(submit: Submit, jobs: FakeJobRepository):
+    request, job = submit(ASKED)
+
+    assert jobs.job(job.id).state is JobState.QUEUED
+    assert jobs.request(request.id, tenant=TENANT) == request
+    assert request.job_id == job.id
+    assert (request.external_id, request.metadata) == ("case-7", {"ticket": "42"})
+    assert [(item.item_id, item.disposition) for item in request.items] == [
+        ("item-0", Disposition.PENDING),
+        ("own", Disposition.PENDING),
+    ]
+    assert [event.type for event in jobs.events(job.id)] == ["job.queued"]
+
+
+def test_the_spec_names_what_the_job_needs_and_holds_no_text(submit: Submit):
+    _, job = submit(asked(retain=(TextItem(text="kept"),)))
+
+    assert job.spec.method == LokuOptions(r=8)
+    assert job.spec.weights_sha256 == a_base_model().weights_sha256
+    assert job.spec.registered_retain_set_id == "set_retain"
+    assert set(submit.items.sets) == {"set_retain", job.spec.forget_set_id, job.spec.retain_set_id}
+    assert not {"Zoë.", "a secret", "kept"} & set(job.model_dump_json().split('"'))
+
+
+def test_items_are_stored_with_a_keyed_commitment(submit: Submit):
+    _, job = submit(ASKED)
+
+    item_set = submit.items.get(job.spec.forget_set_id)
+    assert item_set.commitment == hmac.new(SECRET, dump_items(item_set.items), hashlib.sha256).hexdigest()
+    assert item_set.tenant == TENANT
+
+
+def test_the_queue_learns_of_the_job_after_it_is_stored(
+    submit: Submit, jobs: FakeJobRepository, queue: FakeJobQueue, clock: FakeClock
+):
+    _, job = submit(ASKED)
+
+    assert queue.published == [job.id]
+    assert jobs.job(job.id).published_at == clock.now
+
+
+def test_a_broker_that_is_away_costs_nothing(submit: Submit, jobs: FakeJobRepository, queue: FakeJobQueue):
+    queue.away = True
+
+    _, job = submit(ASKED)
+
+    assert jobs.job(job.id).published_at is None
+    assert jobs.job(job.id).state is JobState.QUEUED
+
+
+def test_texts_are_destroyed_when_the_rows_are_refused(submit: Submit, queue: FakeJobQueue):
+    broken = dataclasses.replace(submit, jobs=RowsRefused())
+
+    with pytest.raises(ConnectionError):
+        broken(asked(retain=(TextItem(text="kept"),)))
+
+    assert set(submit.items.sets) == {"set_retain"}
+    assert queue.published == []
+
+
+def test_forget_texts_are_destroyed_when_the_retain_texts_are_refused(submit: Submit):
+    items = a_store_with_the_registered_set(SecondSetRefused())
+
+    with pytest.raises(ConnectionError):
+        dataclasses.replace(submit, items=items)(asked(retain=(TextItem(text="kept"),)))
+
+    assert set(items.sets) == {"set_retain"}
+
+
+def test_a_base_model_without_retain_set_is_enough_when_the_request_brings_one(submit: Submit):
+    _, job = submit(asked(base_model="bare", retain=(TextItem(text="kept"),)))
+
+    assert job.spec.registered_retain_set_id is None
+    assert job.spec.retain_set_id is not None
+
+
+ONE, LONG, HEAVY = TextItem(text="one"), TextItem(text="x" * 41), TextItem(text="many tokens")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "param"),
+    [
+        ({"base_model": "nobody"}, UnknownBaseModelError, "/base_model"),
+        ({"base_model": "bare"}, RetainSetRequiredError, "/retain"),
+        ({"forget": [TextItem(text=f"text {number}") for number in range(4)]}, TooManyItemsError, "/forget"),
+        ({"retain": [TextItem(text=f"text {number}") for number in range(5)]}, TooManyItemsError, "/retain"),
+        ({"forget": [ONE, LONG]}, ItemTooLongError, "/forget/1"),
+        ({"forget": [HEAVY]}, ItemTooLongError, "/forget/0"),
+        ({"retain": [LONG]}, ItemTooLongError, "/retain/0"),
+        ({"forget": [ONE, TextItem(id="b", text=" one\n")]}, DuplicateItemError, "/forget/1"),
+        (
+            {"forget": [TextItem(id="a", text="one"), TextItem(id="a", text="two")]},
+            DuplicateItemError,
+            "/forget/1/id",
+        ),
+        ({"forget": [TextItem(id="item-1", text="one"), TextItem(text="two")]}, DuplicateItemError, "/forget/1/id"),
+        (
+            {"forget": [ONE], "retain": [HEAVY.model_copy(update={"text": "one "})]},
+            ForgetRetainOverlapError,
+            "/retain/0",
+        ),
+    ],
+)
+def test_submit_refuses_and_stores_nothing(
+    submit: Submit,
+    jobs: FakeJobRepository,
+    changes: dict[str, object],
+    error: type[InvalidRequestError],
+    param: str,
+):
+    with pytest.raises(error) as refused:
+        submit(asked(**changes))
+
+    assert type(refused.value) is error
+    assert refused.value.param == param
+    assert set(submit.items.sets) == {"set_retain"}
+    assert sum(jobs.count_by_state().values()) == 0
+
+
+@pytest.mark.parametrize("extra", [(), (TextItem(text="something else"),)])
+def test_a_request_that_forgets_the_whole_registered_retain_set_is_refused(submit: Submit, extra: tuple[TextItem, ...]):
+    registered = submit.items.get("set_retain").items
+
+    with pytest.raises(RetainSetRequiredError) as refused:
+        submit(asked(forget=(*registered, *extra)))
+
+    assert refused.value.param == "/retain"
+    assert set(submit.items.sets) == {"set_retain"}
+
+
+def test_a_request_that_leaves_some_of_the_registered_retain_set_is_taken(submit: Submit):
+    registered = submit.items.get("set_retain").items
+
+    _, job = submit(asked(forget=registered[1:]))
+
+    assert job.state is JobState.QUEUED
+
+
+def test_no_refusal_repeats_a_text(submit: Submit):
+    with pytest.raises(InvalidRequestError) as refused:
+        submit(asked(forget=[TextItem(text="my secret"), TextItem(text="my  secret")]))
+
+    assert "secret" not in str(refused.value)
