@@ -1,0 +1,65 @@
+from contextlib import AbstractContextManager
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+BUSY_TIMEOUT_MS = 30_000  # a writer waits for its turn; our transactions take milliseconds
+_READS_ONLY = "reads_only"
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for ``sqlite:////file`` or ``postgresql://...``; nothing is connected yet.
+
+    Parameters never enter an exception's text, because some of them are the texts to be forgotten.
+
+    Raises:
+        ValueError: the URL names another kind of database, or SQLite without a file.
+    """
+    parsed = make_url(url)
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _open_sqlite(parsed)
+        case "postgresql" | "postgres":
+            # FastAPI's thread pool has 40 threads, hence 40 connections; the ping notices a server that restarted.
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_size=8,
+                max_overflow=32,
+                connect_args={"connect_timeout": 5},
+            )
+        case other:
+            raise ValueError(f"no backend for a {other} database: use sqlite:///FILE or postgresql://...")
+
+
+def reading(engine: Engine) -> AbstractContextManager[Connection]:
+    """Return a transaction that only reads, so that on SQLite it waits for no writer."""
+    return engine.connect().execution_options(**{_READS_ONLY: True})
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if url.database in {None, "", ":memory:"}:
+        raise ValueError("SQLite needs a file that several processes can open: use sqlite:////absolute/path")
+    engine = create_engine(url, hide_parameters=True, pool_size=8, max_overflow=32)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions by itself, deferred and not before DDL; _begin_sqlite does it instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once, busy timeout or not, when another one
+    # wrote in between. A writer therefore takes its place at the start.
+    reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+
+from core.backends.sql.engine import open_engine
+from core.backends.sql.migrate import is_current, upgrade
+from core.backends.sql.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    new_database: Callable[[], str] = request.getfixturevalue("new_postgres_database")
+    return new_database()
+
+
+def differences(url: str) -> list[object]:
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+    engine.dispose()
+    return found
+
+
+def test_the_newest_schema_is_that_of_the_tables(empty_url: str):
+    assert differences(empty_url)
+
+    upgrade(empty_url)
+
+    assert differences(empty_url) == []
+
+
+def test_upgrade_changes_nothing_when_repeated(empty_url: str):
+    upgrade(empty_url)
+    upgrade(empty_url)
+
+    assert differences(empty_url) == []
+
+
+def test_is_current_only_after_the_upgrade(empty_url: str):
+    engine = open_engine(empty_url)
+    before = is_current(engine)
+
+    upgrade(empty_url)
+
+    assert (before, is_current(engine)) == (False, True)
+    engine.dispose()
+
+
+def test_threads_may_upgrade_at_once(empty_url: str):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [empty_url] * 4))
+
+    assert differences(empty_url) == []
+
+
+def test_processes_may_upgrade_at_once(empty_url: str):
+    program = "import sys; from core.backends.sql.migrate import upgrade; upgrade(sys.argv[1])"
+    command = [sys.executable, "-c", program, empty_url]
+    root = Path(__file__).parents[2]
+
+    running = [subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate(timeout=60)[1] for process in running]
+
+    assert errors == [""] * 4
+    assert [process.returncode for process in running] == [0] * 4
+    assert differences(empty_url) == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str):
+    engine = open_engine(empty_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE jobs (id INTEGER)")  # in the way of the first version
+
+    with pytest.raises(Exception, match="jobs"):
+        upgrade(empty_url)
+
+    assert inspect(engine).get_table_names() == ["jobs"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://host/name"])
+def test_open_engine_refuses_a_database_without_backend(url: str):
+    with pytest.raises(ValueError, match=r"sqlite:///"):
+        open_engine(url)
