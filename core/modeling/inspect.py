@@ -1,0 +1,112 @@
+"""What must be known about a base model before requests may name it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch.nn import functional
+
+from core.data.batches import batches_by_length
+from core.data.collate import collate
+from core.data.corpus import AnyItem, ItemEncoder
+from core.domain.base_model import TextFormat
+from core.domain.errors import UnsupportedBaseModelError
+from core.domain.items import TextItem
+from core.modeling.base_model import BaseModel, architecture_of, choose_device, load_base_model, locate, weights_digest
+from core.modeling.scoring import score
+
+# Enough pairs to tell formats apart by whole nats, few enough to take a second.
+_PAIRS = 32
+_SEPARATORS = (" ", "\n", "")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The facts that registration stores."""
+
+    path: Path
+    weights_sha256: str
+    architecture: str
+    num_parameters: int
+    max_tokens: int
+    text_format: TextFormat
+    tokenizer_json: bytes
+
+
+def inspect_base_model(source: str, revision: str | None, retain: Sequence[AnyItem]) -> Inspection:
+    """Load the base model once, as a job would, and return what was found.
+
+    Args:
+        source: a directory or a hub id.
+        revision: the commit of a hub id.
+        retain: the items the model is registered with; its pairs decide the text format.
+
+    Raises:
+        UnsupportedBaseModelError: a job could not use this model, or an item does not fit it.
+    """
+    path = locate(source, revision)
+    base = load_base_model(path, device=choose_device("auto"))
+    text_format = measure_text_format(base, retain)
+    ItemEncoder(base.tokenizer, text_format, base.max_tokens)(retain)
+    return Inspection(
+        path=path,
+        weights_sha256=weights_digest(path),
+        architecture=architecture_of(path),
+        num_parameters=sum(parameter.numel() for parameter in base.model.parameters()),
+        max_tokens=base.max_tokens,
+        text_format=text_format,
+        tokenizer_json=base.tokenizer.backend_tokenizer.to_str().encode(),
+    )
+
+
+def measure_text_format(base: BaseModel, items: Sequence[AnyItem]) -> TextFormat:
+    """Return the format under which the model finds the completions of its own pairs most likely.
+
+    Whether it ends its completions by itself is measured too: a model that was never taught to would otherwise be
+    trained to, at the expense of what it should keep. Without pairs nothing is measured, and the format says so.
+
+    Raises:
+        UnsupportedBaseModelError: no format can hold the pairs. One that cannot, such as a chat template that changes
+            a reply, is merely no candidate.
+    """
+    pairs = [item for item in items if not isinstance(item, TextItem)][:_PAIRS]
+    if not pairs:
+        return TextFormat()
+    formats = [TextFormat(separator=separator, measured=True) for separator in _SEPARATORS]
+    if base.tokenizer.chat_template:
+        formats.append(TextFormat(join="chat_template", measured=True))
+    best, (_, ending) = max(_candidates(base, pairs, formats), key=lambda candidate: candidate[1][0])
+    return best.model_copy(update={"ends_with_eos": ending > 0.5})
+
+
+def _candidates(
+    base: BaseModel, pairs: Sequence[AnyItem], formats: Sequence[TextFormat]
+) -> list[tuple[TextFormat, tuple[float, float]]]:
+    """Return the formats that can hold the pairs, with their likelihoods; if none can, raise the first refusal."""
+    candidates = []
+    refusals = []
+    for text_format in formats:
+        try:
+            candidates.append((text_format, _likelihoods(base, pairs, text_format)))
+        except UnsupportedBaseModelError as refusal:
+            refusals.append(refusal)
+    if not candidates:
+        raise refusals[0]
+    return candidates
+
+
+@torch.no_grad()
+def _likelihoods(base: BaseModel, pairs: Sequence[AnyItem], text_format: TextFormat) -> tuple[float, float]:
+    """Return the mean log-probability of a completion's token, and the mean probability of the ending after it."""
+    examples = ItemEncoder(base.tokenizer, text_format, base.max_tokens)(pairs)
+    content: list[float] = []
+    ending: list[float] = []
+    for places in batches_by_length(examples, max_batch_tokens=4096):
+        batch = collate([examples[place] for place in places], pad_id=base.pad_id).to(base.device)
+        scores = score(base.model, batch)
+        log_prob = -functional.cross_entropy(scores.logits.float(), scores.target, reduction="none")
+        content += log_prob[scores.content].tolist()
+        ending += log_prob[~scores.content].exp().tolist()
+    return fmean(content), fmean(ending) if ending else 0.0

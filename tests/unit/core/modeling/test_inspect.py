@@ -1,0 +1,87 @@
+import json
+
+import pytest
+import torch
+
+from core.data.collate import collate
+from core.data.corpus import ItemEncoder
+from core.domain.base_model import TextFormat
+from core.domain.errors import UnsupportedBaseModelError
+from core.domain.items import PairItem, TextItem
+from core.modeling.base_model import BaseModel
+from core.modeling.inspect import inspect_base_model, measure_text_format
+from core.modeling.scoring import score
+from tests.fakes.tiny_models import byte_tokenizer, tiny_model
+
+PAIRS = [PairItem(id=str(place), prompt=f"Q{place}?", completion=f"A{place * 7}.") for place in range(4)]
+
+
+def taught(text_format):
+    """A model that has read the pairs in this format, over and over."""
+    tokenizer = byte_tokenizer()
+    if text_format.join == "chat_template":
+        tokenizer.chat_template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
+    model = tiny_model("llama_tied").requires_grad_(True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    batch = collate(ItemEncoder(tokenizer, text_format, 200)(PAIRS), pad_id=0)
+    for _ in range(30):
+        scores = score(model, batch)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(scores.logits, scores.target).backward()
+        optimizer.step()
+    return BaseModel(model=model.requires_grad_(False), tokenizer=tokenizer, path=None)
+
+
+@pytest.mark.parametrize(
+    "text_format",
+    [
+        TextFormat(separator=" "),
+        TextFormat(separator="\n"),
+        TextFormat(separator=""),
+        TextFormat(separator="\n", ends_with_eos=False),
+        TextFormat(join="chat_template"),
+    ],
+    ids=str,
+)
+def test_format_of_the_training_text_is_found(text_format):
+    found = measure_text_format(taught(text_format), PAIRS)
+    assert found.measured
+    assert (found.join, found.separator) == (text_format.join, text_format.separator)
+    if text_format.join == "separator":
+        assert found.ends_with_eos == text_format.ends_with_eos
+
+
+def test_format_that_cannot_hold_the_pairs_is_no_candidate():
+    base = taught(TextFormat(separator="\n"))
+    base.tokenizer.chat_template = "{{ raise_exception('no system turn') }}"
+    found = measure_text_format(base, PAIRS)
+    assert (found.join, found.separator) == ("separator", "\n")
+
+
+def test_pairs_that_no_format_can_hold_are_refused():
+    base = BaseModel(model=tiny_model("llama_tied"), tokenizer=byte_tokenizer(), path=None)
+    with pytest.raises(UnsupportedBaseModelError, match="item a has"):
+        measure_text_format(base, [PairItem(id="a", prompt="Q", completion="x" * 400)])
+
+
+def test_nothing_is_measured_without_pairs():
+    base = BaseModel(model=tiny_model("llama_tied"), tokenizer=byte_tokenizer(), path=None)
+    assert measure_text_format(base, [TextItem(id="a", text="hello")]) == TextFormat(measured=False)
+
+
+def test_inspection_gives_what_registration_stores(tmp_path):
+    model = tiny_model("gpt2")
+    model.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    found = inspect_base_model(str(tmp_path), None, PAIRS)
+    assert found.architecture == "GPT2LMHeadModel"
+    assert found.max_tokens == 256
+    assert found.num_parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert json.loads(found.tokenizer_json)["model"]["type"] == "BPE"
+
+
+def test_item_that_does_not_fit_is_refused_at_registration(tmp_path):
+    tiny_model("gpt2").save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedBaseModelError, match="item a has"):
+        inspect_base_model(str(tmp_path), None, [TextItem(id="a", text="x" * 400)])
