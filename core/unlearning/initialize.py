@@ -1,0 +1,105 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from core.data.corpus import Example
+from core.domain.catalog import LokuOptions
+from core.domain.report import FisherSummary
+from core.modeling.adapter import Adapter, Linear, attach, weight_of
+from core.modeling.base_model import BaseModel
+from core.unlearning.fisher import FisherPass, retain_fisher, row_importance
+from core.unlearning.initializers.fila import fila
+from core.unlearning.initializers.lora import plain_lora
+
+PAPER_EPSILON = 1e-5
+DEFAULT_EPSILON_SHARE = 1.0
+
+
+@dataclass(frozen=True)
+class RetainFisher:
+    """The diagonal Fisher information of the retain set by layer, and where it came from."""
+
+    diagonal: dict[str, Tensor]  # (out, in) each, float32
+    items: int
+    from_cache: bool
+
+    def dump(self) -> bytes:
+        """Return the matrices as a safetensors payload."""
+        return save({name: value.cpu().contiguous() for name, value in self.diagonal.items()})
+
+
+def parse_fisher(payload: bytes, *, items: int, device: torch.device) -> RetainFisher:
+    """Return what :meth:`RetainFisher.dump` stored."""
+    diagonal = {name: value.to(device) for name, value in load(payload).items()}
+    return RetainFisher(diagonal=diagonal, items=items, from_cache=True)
+
+
+def measure_retain_fisher(
+    base: BaseModel, layers: dict[str, Linear], retain: Sequence[Example], options: LokuOptions
+) -> RetainFisher:
+    """Return the retain Fisher. It depends on the base model and the retain set alone, so callers cache it."""
+    diagonal = retain_fisher(base.model, layers, retain, fisher_pass(base, options))
+    return RetainFisher(diagonal=diagonal, items=len(retain), from_cache=False)
+
+
+def fisher_pass(base: BaseModel, options: LokuOptions) -> FisherPass:
+    """Return how this job takes gradients."""
+    return FisherPass(pad_id=base.pad_id, per_example=options.fisher == "exact")
+
+
+def importance_of_rows(
+    base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: LokuOptions
+) -> tuple[dict[str, Tensor], FisherSummary]:
+    """Return the importance of each output row of each layer, and what stood behind it.
+
+    The epsilon keeps entries that no retain example touches from dividing by zero. The published 1e-5 is larger than
+    almost every Fisher entry of a real model, which silently turns the relative importance into the absolute one; so
+    here it is a share of each matrix's mean, and the report says how much of the denominator it explains.
+
+    The retain Fisher is used up: its matrices become the denominators.
+    """
+    epsilon_sum = total = 0.0
+    for diagonal in retain.diagonal.values():
+        epsilon = _epsilon(diagonal, options)
+        diagonal.add_(epsilon)  # in place: these matrices are as large as the base model
+        epsilon_sum += epsilon * diagonal.numel()
+        total += float(diagonal.sum(dtype=torch.float64))
+    rows = row_importance(base.model, layers, forget, fisher_pass(base, options), denominator=retain.diagonal)
+    summary = FisherSummary(
+        mode=options.fisher,
+        retain_items=retain.items,
+        retain_from_cache=retain.from_cache,
+        epsilon_share=epsilon_sum / total,
+    )
+    return rows, summary
+
+
+def _epsilon(diagonal: Tensor, options: LokuOptions) -> float:
+    if options.fisher == "paper":
+        return PAPER_EPSILON if options.fisher_epsilon is None else options.fisher_epsilon
+    share = DEFAULT_EPSILON_SHARE if options.fisher_epsilon is None else options.fisher_epsilon
+    mean = float(diagonal.mean())
+    # A layer that no retain example moves has no relative importance: any constant gives the absolute one.
+    return share * mean if mean > 0 else 1.0
+
+
+def attach_fila(
+    base: BaseModel, layers: dict[str, Linear], importance: dict[str, Tensor], options: LokuOptions
+) -> Adapter:
+    """Return the adapter with every pair initialised by FILA and anchored."""
+    scaling = options.lora_alpha / options.r
+    pairs = {
+        name: fila(weight_of(layer), row_importance=importance[name], rank=options.r, scaling=scaling)
+        for name, layer in layers.items()
+    }
+    return attach(base.model, pairs, scaling=scaling)
+
+
+def attach_lora(base: BaseModel, layers: dict[str, Linear], options: LokuOptions) -> Adapter:
+    """Return the adapter with plain LoRA initialisation."""
+    generator = torch.Generator().manual_seed(options.seed)
+    pairs = {name: plain_lora(weight_of(layer), rank=options.r, generator=generator) for name, layer in layers.items()}
+    return attach(base.model, pairs, scaling=options.lora_alpha / options.r)

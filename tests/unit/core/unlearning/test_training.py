@@ -1,0 +1,183 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load
+from safetensors.torch import save as save_tensors
+
+from core.data.corpus import Example
+from core.domain.catalog import LokuOptions
+from core.domain.errors import DivergedError
+from core.modeling.adapter import target_linears
+from core.modeling.base_model import BaseModel
+from core.unlearning.checkpoint import TrainingState
+from core.unlearning.initialize import attach_fila, attach_lora, importance_of_rows, measure_retain_fisher
+from core.unlearning.methods import METHODS
+from core.unlearning.training import Hooks, StopCheck, TrainingData, learning_rate, planned_steps, train
+from tests.fakes.tiny_models import VOCAB, byte_tokenizer, tiny_model
+
+
+def rows(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        Example(
+            id=str(place),
+            tokens=tuple(torch.randint(VOCAB, (8 + place % 5,), generator=generator).tolist()),
+            first_label=3,
+            num_trailing=1,
+        )
+        for place in range(count)
+    ]
+
+
+DATA = TrainingData(forget=rows(6, 1), retain=rows(9, 2))
+
+
+def base_model(architecture="gpt_neo"):
+    return BaseModel(model=tiny_model(architecture), tokenizer=byte_tokenizer(), path=None)
+
+
+def checked(*, forgotten, margin, metrics=None):
+    return StopCheck(metrics=metrics or {}, forgotten=forgotten, margin=margin, aim=0.02)
+
+
+def never():
+    return checked(forgotten=False, margin=None)
+
+
+def run(
+    options, *, resume=None, measure=None, save=lambda _: None, architecture="gpt_neo", forget_loss=METHODS["loku"]
+):
+    base = base_model(architecture)
+    layers = target_linears(base.model, options.target_modules)
+    if options.initializer == "fila":
+        retain = measure_retain_fisher(base, layers, DATA.retain, options)
+        importance, _ = importance_of_rows(base, layers, DATA.forget, retain, options)
+        adapter = attach_fila(base, layers, importance, options)
+    else:
+        adapter = attach_lora(base, layers, options)
+    hooks = Hooks(on_step=lambda _: None, measure=measure or never, rows_a_measure=1, save=save)
+    summary = train(base, adapter, forget_loss, DATA, options, hooks, resume=resume)
+    return summary, {name: value.clone() for name, value in adapter.tensors().items()}
+
+
+OPTIONS = LokuOptions(max_steps=25, batch_size=4, r=4, lora_alpha=8, learning_rate=5e-3)
+
+
+def test_same_seed_gives_the_same_bytes():
+    first, second = run(OPTIONS)[1], run(OPTIONS)[1]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_anchors_stay_and_pairs_move():
+    before = run(OPTIONS.model_copy(update={"max_steps": 1, "learning_rate": 1e-12}))[1]
+    after = run(OPTIONS)[1]
+    for name in before:
+        assert torch.equal(before[name], after[name]) == name.split(".")[-1].startswith("anchor")
+
+
+def test_resumed_run_ends_in_the_same_bytes():
+    saved = []
+    whole_summary, whole = run(OPTIONS, save=lambda state: saved.append(state.dump()))
+    assert len(saved) == 2
+    summary, resumed = run(OPTIONS, resume=TrainingState.parse(saved[0]))
+    assert summary.resumed_from_step == 10
+    assert summary.trajectory == whole_summary.trajectory
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_training_lowers_both_losses():
+    summary, _ = run(OPTIONS.model_copy(update={"max_steps": 60}))
+    first, last = summary.trajectory[0], summary.trajectory[-1]
+    assert last.forget_loss < first.forget_loss
+    assert last.retain_loss < first.retain_loss
+
+
+def answers(*checks):
+    """A stop check that finds these margins of the retain set, one after the other; None: not forgotten."""
+    rest = iter(checks)
+
+    def measure():
+        margin = next(rest)
+        return checked(forgotten=margin is not None, margin=margin, metrics={"es": 0.5})
+
+    return measure
+
+
+def test_stops_when_forgotten_and_kept():
+    summary, _ = run(OPTIONS, measure=answers(None, -0.01, 0.03))
+    assert summary.stopped_early
+    assert summary.steps == 6
+    assert [point.step for point in summary.trajectory if point.forget_metrics] == [2, 4, 6]
+
+
+def test_repairs_alone_while_the_set_is_forgotten():
+    summary, _ = run(OPTIONS, measure=answers(None, -0.01, None, 0.02))
+    forgetting = [point.forget_loss is not None for point in summary.trajectory]
+    assert forgetting == [True, True, True, True, False, False, True, True]
+
+
+def test_run_resumed_while_repairing_ends_in_the_same_bytes():
+    saved, options = [], OPTIONS.model_copy(update={"max_steps": 16})
+    checks = [None, 0.01, None, None, -0.01, -0.01, None, -0.01]
+    whole_summary, whole = run(options, measure=answers(*checks), save=lambda state: saved.append(state.dump()))
+    summary, resumed = run(options, measure=answers(*checks[5:]), resume=TrainingState.parse(saved[0]))
+    assert whole_summary.trajectory[10].forget_loss is None
+    assert whole_summary.delivered_step == summary.delivered_step == 4
+    assert summary.trajectory == whole_summary.trajectory
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_delivers_the_best_that_passed_when_the_last_does_not():
+    at_four = run(OPTIONS.model_copy(update={"max_steps": 8}), measure=answers(None, 0.02))[1]
+    summary, delivered = run(OPTIONS.model_copy(update={"max_steps": 8}), measure=answers(None, 0.01, 0.005, -0.01))
+    assert (summary.steps, summary.delivered_step) == (8, 4)
+    assert all(torch.equal(delivered[name], at_four[name]) for name in delivered)
+
+
+def test_delivers_the_last_when_none_passed():
+    summary, _ = run(OPTIONS.model_copy(update={"max_steps": 6}), measure=answers(None, -0.01, -0.02))
+    assert summary.delivered_step == 6
+
+
+def test_checkpoint_of_another_version_is_not_read():
+    saved = []
+    run(OPTIONS, save=lambda state: saved.append(state.dump()))
+    tensors = load(saved[0])
+    rest = json.loads(bytes(tensors["rest"].tolist())) | {"format": 0}
+    tensors["rest"] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
+    assert TrainingState.parse(save_tensors(tensors)) is None
+
+
+def test_early_stopping_can_be_switched_off():
+    def fail():
+        raise AssertionError
+
+    summary, _ = run(OPTIONS.model_copy(update={"early_stopping": False}), measure=fail)
+    assert summary.steps == 25
+
+
+def test_loss_that_is_not_finite_ends_the_run():
+    with pytest.raises(DivergedError):
+        run(OPTIONS, forget_loss=lambda scores: scores.logits.sum() * float("nan"))
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama_gqa_untied", "phi", "qwen2", "gpt_neox"])
+def test_every_architecture_trains(architecture):
+    summary, _ = run(OPTIONS.model_copy(update={"max_steps": 12}), architecture=architecture)
+    assert summary.trajectory[-1].retain_loss < summary.trajectory[0].retain_loss
+
+
+def test_schedule_covers_epochs_but_not_fewer_than_the_minimum():
+    options = LokuOptions(num_epochs=5, batch_size=32, min_steps=60)
+    assert planned_steps(options, 400) == 65
+    assert planned_steps(options, 20) == 60
+    assert planned_steps(options.model_copy(update={"max_steps": 7}), 400) == 7
+
+
+def test_learning_rate_warms_up_and_decays_to_zero():
+    options = LokuOptions(learning_rate=1.0, warmup_ratio=0.1)
+    rates = [learning_rate(options, step=step, total=100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == rates[10] == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(1 / 90)
