@@ -1,0 +1,181 @@
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from core.data.corpus import Example
+from core.domain.report import ItemResult, MetricChange, SetResult
+from core.evaluation.greedy_continuations import greedy_continuations
+from core.evaluation.metric import Evidence, Metric, UndefinedMetricError
+from core.evaluation.metrics import METRICS
+from core.evaluation.scored_items import MAX_BATCH_TOKENS, ItemScores, score_items
+
+# Decoding an item that is not memorised costs some hundred times its teacher-forced pass, so it is done on a sample.
+MAX_DECODED_ITEMS = 32
+
+
+@dataclass(frozen=True)
+class MeasuredItem:
+    """One item's metrics by name, and for each other metric the reason why it is missing."""
+
+    id: str
+    values: dict[str, float]
+    absent: dict[str, str]
+    num_tokens: int  # of content
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """The metrics of one set under one model. An aggregate is over the items that have the metric."""
+
+    num_items: int  # of the set, measured or not
+    metrics: dict[str, float]
+    items: list[MeasuredItem]
+
+    def values(self, metric: str) -> list[float]:
+        """Return the metric of each item that has it."""
+        return [item.values[metric] for item in self.items if metric in item.values]
+
+
+def evaluate(
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    *,
+    pad_id: int,
+    metrics: Mapping[str, Metric] = METRICS,
+    max_items: int | None = None,
+    max_decoded_items: int = MAX_DECODED_ITEMS,
+    seed: int = 0,
+    max_batch_tokens: int = MAX_BATCH_TOKENS,
+) -> SetScores:
+    """Return the metrics of a set of items under a model.
+
+    Args:
+        model: the model as it is; training mode and gradients are as before afterwards.
+        examples: the set, possibly empty.
+        pad_id: any token; padding is masked.
+        metrics: what to measure, by name.
+        max_items: measure at most so many items, drawn by ``seed``; the same ones for every model. None is all: a
+            forget set is measured whole, or nothing could be said about each item.
+        max_decoded_items: metrics that read what the model writes are measured on at most so many of these.
+        seed: of both samples.
+        max_batch_tokens: of the teacher-forced pass.
+    """
+    chosen = [examples[place] for place in _sample(range(len(examples)), at_most=max_items, seed=seed)]
+    scores = score_items(model, chosen, pad_id=pad_id, max_batch_tokens=max_batch_tokens)
+    decoded = _decoded(model, chosen, scores, metrics, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
+    items = [_measured(Evidence(item, decoded.get(place)), metrics) for place, item in enumerate(scores)]
+    return SetScores(num_items=len(examples), metrics=_aggregates(items, metrics), items=items)
+
+
+def compare(before: SetScores, after: SetScores) -> SetResult:
+    """Return the metrics of one set under two models, side by side.
+
+    A metric counts only if the same items have it both times: one that the trained model can no longer be given, since
+    its scores are not numbers, is absent with the reason, and an absent metric passes no gate.
+
+    Raises:
+        ValueError: the two measurements are not of the same items.
+    """
+    if [item.id for item in before.items] != [item.id for item in after.items]:
+        raise ValueError("the items before and after differ: measure both with the same set, cap and seed")
+    names = dict.fromkeys([*before.metrics, *after.metrics, *_missing(before), *_missing(after)])
+    changes, absent = {}, {}
+    for name in names:
+        if (change := _change(name, before, after)) is not None:
+            changes[name] = change
+        if reason := _reason(name, before, after):
+            absent[name] = reason
+    return SetResult(
+        num_items=before.num_items,
+        num_measured=len(before.items),
+        metrics=changes,
+        absent=absent,
+        items=[
+            ItemResult(id=old.id, before=old.values, after=new.values)
+            for old, new in zip(before.items, after.items, strict=True)
+        ],
+    )
+
+
+def _sample(places: Sequence[int], *, at_most: int | None, seed: int) -> list[int]:
+    """Return some of the places in their order, always the same for the same arguments."""
+    if at_most is None or at_most >= len(places):
+        return list(places)
+    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))[:at_most]
+    return [places[at] for at in sorted(order.tolist())]
+
+
+def _decoded(
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    scores: Sequence[ItemScores],
+    metrics: Mapping[str, Metric],
+    *,
+    pad_id: int,
+    at_most: int,
+    seed: int,
+) -> dict[int, Sequence[Tensor]]:
+    """Return the continuations of a sample of the items that are long enough to have one."""
+    shortest = min((length for m in metrics.values() if (length := m.shortest_continuation) is not None), default=None)
+    if shortest is None:
+        return {}
+    long_enough = [place for place, item in enumerate(scores) if len(item) >= shortest]
+    places = _sample(long_enough, at_most=at_most, seed=seed)
+    some, their = [examples[place] for place in places], [scores[place] for place in places]
+    return dict(zip(places, greedy_continuations(model, some, their, shortest=shortest, pad_id=pad_id), strict=True))
+
+
+def _measured(evidence: Evidence, metrics: Mapping[str, Metric]) -> MeasuredItem:
+    values, absent = {}, {}
+    # The largest of not-a-numbers is some token, perhaps even the right one: nothing about such an item means anything.
+    broken = bool(evidence.scores.log_prob.isnan().any())
+    for name, metric in metrics.items():
+        try:
+            value = math.nan if broken else metric.of_item(evidence)
+        except UndefinedMetricError as error:
+            absent[name] = str(error)
+        else:
+            if math.isfinite(value):
+                values[name] = value
+            else:
+                absent[name] = "the model's scores are not finite numbers"
+    return MeasuredItem(evidence.scores.id, values, absent, len(evidence.scores))
+
+
+def _aggregates(items: Sequence[MeasuredItem], metrics: Mapping[str, Metric]) -> dict[str, float]:
+    aggregates = {}
+    for name, metric in metrics.items():
+        having = [item for item in items if name in item.values]
+        if having:
+            num_tokens = [item.num_tokens for item in having]
+            aggregates[name] = metric.of_set([item.values[name] for item in having], num_tokens=num_tokens)
+    return aggregates
+
+
+def _missing(scores: SetScores) -> list[str]:
+    return [name for item in scores.items for name in item.absent]
+
+
+def _change(name: str, before: SetScores, after: SetScores) -> MetricChange | None:
+    if name not in before.metrics or name not in after.metrics or _holders(name, before) != _holders(name, after):
+        return None
+    return MetricChange(before=before.metrics[name], after=after.metrics[name], n=len(_holders(name, before)))
+
+
+def _holders(name: str, scores: SetScores) -> list[int]:
+    return [place for place, item in enumerate(scores.items) if name in item.values]
+
+
+def _reason(name: str, before: SetScores, after: SetScores) -> str:
+    """Return why some items lack the metric, with their number, or nothing when none does."""
+    reasons = Counter(
+        new.absent.get(name) or old.absent.get(name) or ""
+        for old, new in zip(before.items, after.items, strict=True)
+        if name in old.absent or name in new.absent
+    )
+    return "; ".join(f"{count} of {len(before.items)} items: {reason}" for reason, count in sorted(reasons.items()))

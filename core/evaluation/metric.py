@@ -1,0 +1,38 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from core.evaluation.scored_items import ItemScores
+
+
+class UndefinedMetricError(Exception):
+    """The metric has no value for this item. The message says why and goes into the report."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a metric may look at for one item; what was not collected is None."""
+
+    scores: ItemScores
+    # The greedy continuation of the prefix before content token i, as long as the true rest, for i = 0, 1, ...
+    continuations: Sequence[Tensor] | None = None
+
+
+class Metric(Protocol):
+    """A number about one item, and how the numbers of a set's items become one."""
+
+    @property
+    def shortest_continuation(self) -> int | None:
+        """The shortest greedy continuation it reads, in tokens; None when teacher forcing is all it needs."""
+
+    def of_item(self, evidence: Evidence) -> float:
+        """Return the metric of one item.
+
+        Raises:
+            UndefinedMetricError: the item has no such number.
+        """
+
+    def of_set(self, values: Sequence[float], *, num_tokens: Sequence[int]) -> float:
+        """Return the metric of a set from its items' values and their numbers of content tokens; never empty."""

@@ -1,0 +1,85 @@
+from statistics import fmean
+
+import torch
+
+from core.domain.policy import Gate, Policy
+from core.domain.report import ForgetThreshold, Thresholds
+from core.evaluation.evaluate import SetScores
+
+# Below this a bootstrap interval is too narrow by a large factor, and the 95th percentile is simply the largest value.
+MIN_HOLDOUT_ITEMS = 8
+RESAMPLES = 10_000
+ITEM_QUANTILE = 0.95
+
+
+class UnusableHoldoutError(Exception):
+    """The holdout set cannot say what this metric is on unseen text. The message says why and goes into the report."""
+
+
+def choose_thresholds(policy: Policy, holdout: SetScores | None, *, seed: int = 0) -> Thresholds:
+    """Return the gates of a run: from the holdout set under the base model where it can tell, else the policy's own.
+
+    Forgotten means indistinguishable from text that the model has never seen, so the mean over the forget set may
+    reach the upper end of the 95 % confidence interval of the holdout mean, and a single item the 95th percentile of
+    the holdout items. The policy bounds both: a holdout set that the model knows by heart must not make everything
+    pass. Where the holdout set is of no use for a metric, that gate is the policy's and ``holdout_refused`` says why.
+
+    References:
+        Jang et al., ACL 2023, https://arxiv.org/abs/2210.01504, section 3.2 (the holdout mean as threshold).
+    """
+    gates, refused = [], {}
+    for gate in policy.forget:
+        try:
+            gates.append(_from_holdout(gate, holdout.values(gate.metric) if holdout else [], seed=seed))
+        except UnusableHoldoutError as error:
+            gates.append(ForgetThreshold(metric=gate.metric, at_most=gate.at_most, item_at_most=gate.item_at_most))
+            if holdout is not None:
+                refused[gate.metric] = str(error)
+    return Thresholds(
+        policy=policy.name,
+        source="holdout" if any(gate.holdout_mean is not None for gate in gates) else "policy",
+        forget=gates,
+        retain=list(policy.retain),
+        holdout_refused=refused,
+    )
+
+
+def _from_holdout(gate: Gate, values: list[float], *, seed: int) -> ForgetThreshold:
+    if len(values) < MIN_HOLDOUT_ITEMS:
+        raise UnusableHoldoutError(f"{len(values)} holdout items have this metric; at least {MIN_HOLDOUT_ITEMS} needed")
+    low, high = bootstrap_interval(values, seed=seed)
+    if low == high:
+        raise UnusableHoldoutError("all holdout items have the same value, so there is no interval")
+    if high > gate.item_at_most:
+        raise UnusableHoldoutError(
+            f"the base model's mean on the holdout set may be {high:.3f}, above the {gate.item_at_most:g} that the "
+            "policy allows a single forgotten item: it has seen that text, or the text guesses itself"
+        )
+    quantile = float(torch.tensor(values, dtype=torch.float64).quantile(ITEM_QUANTILE))
+    return ForgetThreshold(
+        metric=gate.metric,
+        at_most=min(high, gate.holdout_at_most),
+        item_at_most=min(max(quantile, high), gate.item_at_most),
+        holdout_mean=fmean(values),
+        holdout_ci95=(low, high),
+    )
+
+
+def bootstrap_interval(values: list[float], *, seed: int) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean.
+
+    The metrics live in [0, 1] and pile up at their ends, so an interval from Student's t would leave that range.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
+    """
+    sample = torch.tensor(values, dtype=torch.float64)  # (n,)
+    generator = torch.Generator().manual_seed(seed)
+    means = torch.cat(
+        [
+            sample[torch.randint(len(sample), (100, len(sample)), generator=generator)].mean(dim=1)
+            for _ in range(RESAMPLES // 100)
+        ]
+    )
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high

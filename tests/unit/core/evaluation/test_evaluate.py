@@ -1,0 +1,152 @@
+import copy
+import math
+
+import pytest
+import torch
+
+from core.evaluation.evaluate import MeasuredItem, SetScores, compare, evaluate
+from core.evaluation.metric import Evidence
+from core.evaluation.metrics import METRICS
+from core.evaluation.scored_items import score_items
+
+
+@pytest.fixture(scope="module")
+def examples(make_example):
+    return [make_example(8 + 2 * place, first_label=1 + place % 3, seed=place, id=f"i{place}") for place in range(8)]
+
+
+@pytest.fixture
+def destroyed(gpt_neo):
+    model = copy.deepcopy(gpt_neo)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.fill_(math.nan)
+    return model
+
+
+def measured(*values, metric="extraction_strength", num_items=None):
+    """A set with one metric; None for an item that lacks it."""
+    items = [
+        MeasuredItem(
+            f"i{place}",
+            {} if value is None else {metric: value},
+            {metric: "it is too short"} if value is None else {},
+            num_tokens=4,
+        )
+        for place, value in enumerate(values)
+    ]
+    having = [value for value in values if value is not None]
+    metrics = {metric: sum(having) / len(having)} if having else {}
+    return SetScores(num_items=num_items or len(values), metrics=metrics, items=items)
+
+
+def test_each_item_has_the_metrics_of_its_own_pass(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples, pad_id=0)
+
+    assert [item.id for item in found.items] == [example.id for example in examples]
+    for item, example in zip(found.items, examples, strict=True):
+        (scores,) = score_items(gpt_neo, [example], pad_id=0)
+        for name in set(METRICS) - {"extraction_likelihood"}:
+            assert item.values[name] == pytest.approx(METRICS[name].of_item(Evidence(scores)), rel=1e-6)
+
+
+def test_aggregate_is_over_the_items_that_have_the_metric(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples, pad_id=0)
+
+    long = [item for item, example in zip(found.items, examples, strict=True) if len(example.answer) >= 10]
+    assert 0 < len(long) < len(examples)
+    values = [item.values["extraction_likelihood"] for item in long]
+    assert found.values("extraction_likelihood") == values
+    assert found.metrics["extraction_likelihood"] == pytest.approx(sum(values) / len(values))
+
+
+def test_short_item_has_a_reason_instead_of_extraction_likelihood(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples[:1], pad_id=0)
+
+    assert found.items[0].absent == {"extraction_likelihood": "the item has fewer than 10 content tokens"}
+    assert "extraction_likelihood" not in found.metrics
+
+
+def test_sample_is_the_same_for_every_model_when_capped(gpt_neo, examples):
+    other = copy.deepcopy(gpt_neo)
+
+    first = evaluate(gpt_neo, examples, pad_id=0, max_items=3, seed=1)
+    second = evaluate(other, examples, pad_id=0, max_items=3, seed=1)
+
+    assert first.num_items == 8
+    assert len(first.items) == 3
+    assert [item.id for item in first.items] == [item.id for item in second.items]
+
+
+def test_sample_differs_by_seed(gpt_neo, examples):
+    ids = {
+        tuple(item.id for item in evaluate(gpt_neo, examples, pad_id=0, metrics={}, max_items=3, seed=seed).items)
+        for seed in range(5)
+    }
+
+    assert len(ids) > 1
+
+
+def test_decoding_is_capped_among_the_items_that_are_long_enough(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples, pad_id=0, max_decoded_items=2)
+
+    assert len(found.values("extraction_likelihood")) == 2
+    assert len(found.values("extraction_strength")) == 8
+    assert compare(found, found).metrics["extraction_likelihood"].n == 2
+    assert "sample" in compare(found, found).absent["extraction_likelihood"]
+
+
+def test_nothing_is_decoded_when_no_metric_asks(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples, pad_id=0, metrics={"perplexity": METRICS["perplexity"]})
+
+    assert set(found.metrics) == {"perplexity"}
+
+
+def test_empty_set_has_no_metrics(gpt_neo):
+    found = evaluate(gpt_neo, [], pad_id=0)
+
+    assert found == SetScores(num_items=0, metrics={}, items=[])
+    assert compare(found, found).metrics == {}
+
+
+def test_model_whose_scores_are_not_numbers_has_no_metrics(destroyed, examples):
+    found = evaluate(destroyed, examples, pad_id=0)
+
+    assert found.metrics == {}
+    assert found.items[7].absent["memorization_accuracy"] == "the model's scores are not finite numbers"
+
+
+def test_comparison_has_no_metric_that_the_trained_model_lost(gpt_neo, destroyed, examples):
+    result = compare(evaluate(gpt_neo, examples, pad_id=0), evaluate(destroyed, examples, pad_id=0))
+
+    assert result.metrics == {}
+    assert result.absent["extraction_strength"] == "8 of 8 items: the model's scores are not finite numbers"
+    assert all(item.before and not item.after for item in result.items)
+
+
+def test_comparison_puts_both_measurements_side_by_side():
+    result = compare(measured(1.0, 0.5, num_items=9), measured(0.0, 0.25, num_items=9))
+
+    change = result.metrics["extraction_strength"]
+    assert (change.before, change.after, change.n) == (0.75, 0.125, 2)
+    assert (result.num_items, result.num_measured) == (9, 2)
+    assert result.items[0].before == {"extraction_strength": 1.0}
+    assert result.items[0].after == {"extraction_strength": 0.0}
+
+
+def test_comparison_keeps_a_metric_that_the_same_items_lack_both_times():
+    result = compare(measured(1.0, None), measured(0.5, None))
+
+    assert result.metrics["extraction_strength"].n == 1
+    assert result.absent == {"extraction_strength": "1 of 2 items: it is too short"}
+
+
+def test_comparison_drops_a_metric_that_one_item_lost():
+    result = compare(measured(1.0, 1.0), measured(0.0, None))
+
+    assert result.metrics == {}
+    assert result.absent == {"extraction_strength": "1 of 2 items: it is too short"}
+
+
+def test_comparison_of_different_items_is_refused():
+    with pytest.raises(ValueError, match="same set, cap and seed"):
+        compare(measured(1.0), measured(1.0, 1.0))

@@ -1,0 +1,166 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.domain.report import (
+    ForgetThreshold,
+    ItemResult,
+    MetricChange,
+    RetainThreshold,
+    SetResult,
+    Thresholds,
+    Verdict,
+)
+from core.evaluation.verdict import forget_failures, judge, over_by_chance
+
+GATES = Thresholds(
+    policy="test-1",
+    source="policy",
+    forget=[ForgetThreshold(metric="es", at_most=0.06, item_at_most=0.25)],
+    retain=[RetainThreshold(metric="ma", at_least_ratio=0.95)],
+)
+UNIT = st.floats(0, 1)
+
+
+def measured(before, after, *, metric="es"):
+    change = MetricChange(before=sum(before) / len(before), after=sum(after) / len(after), n=len(before))
+    items = [
+        ItemResult(id=str(place), before={metric: old}, after={metric: new})
+        for place, (old, new) in enumerate(zip(before, after, strict=True))
+    ]
+    return SetResult(num_items=len(items), num_measured=len(items), metrics={metric: change}, absent={}, items=items)
+
+
+def unmeasured(num_items=2):
+    items = [ItemResult(id=str(place), before={"es": 1.0, "ma": 1.0}, after={}) for place in range(num_items)]
+    return SetResult(num_items=num_items, num_measured=num_items, metrics={}, absent={"es": "why"}, items=items)
+
+
+KEPT = measured([1.0, 0.8], [1.0, 0.75], metric="ma")
+LOST = measured([1.0, 1.0], [0.9, 0.9], metric="ma")
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict", "forgotten"),
+    [
+        ([0.0, 0.1], Verdict.FORGOTTEN, (True, True)),
+        ([0.0, 0.2], Verdict.PARTLY_FORGOTTEN, (True, True)),
+        ([0.0, 0.9], Verdict.PARTLY_FORGOTTEN, (True, False)),
+        ([0.9, 0.9], Verdict.NOT_FORGOTTEN, (False, False)),
+    ],
+)
+def test_verdict_when_utility_is_kept(after, verdict, forgotten):
+    judgement = judge(measured([1.0, 1.0], after), KEPT, GATES)
+
+    assert judgement.verdict is verdict
+    assert judgement.forgotten == forgotten
+    assert bool(judgement.reasons) is (verdict is not Verdict.FORGOTTEN)
+
+
+def test_verdict_is_damaged_when_a_retain_gate_fails_even_if_all_is_forgotten():
+    judgement = judge(measured([1.0], [0.0]), LOST, GATES)
+
+    assert judgement.verdict is Verdict.DAMAGED
+    assert judgement.forgotten == (True,)
+    assert judgement.reasons == ("ma of the retain set is at 90.0% of its value before, under 95%",)
+
+
+@given(before=st.lists(UNIT, min_size=1, max_size=40))
+def test_run_that_changed_nothing_never_forgets_what_was_memorised(before):
+    verdict = judge(measured(before, before), KEPT, GATES).verdict
+
+    assert verdict is not Verdict.FORGOTTEN or max(before) <= 0.25
+
+
+def test_item_that_a_low_mean_hides_is_found_when_nothing_changed():
+    before = [1.0] + [0.0] * 99  # the mean, 0.01, passes
+
+    judgement = judge(measured(before, before), KEPT, GATES)
+
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert judgement.reasons == ("1 of 100 items are over their own limits and kept most of what they were above them",)
+
+
+def test_items_that_were_not_memorised_pass():
+    assert judge(measured([0.01, 0.02], [0.01, 0.02]), KEPT, GATES).verdict is Verdict.FORGOTTEN
+
+
+def test_absent_forget_metric_passes_no_gate():
+    judgement = judge(unmeasured(), KEPT, GATES)
+
+    assert judgement.verdict is Verdict.NOT_FORGOTTEN
+    assert judgement.forgotten == (False, False)
+    assert judgement.reasons[0] == "es of the forget set was not measured"
+
+
+def test_absent_retain_metric_passes_no_gate():
+    assert judge(measured([1.0], [0.0]), unmeasured(), GATES).verdict is Verdict.DAMAGED
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_value_that_is_not_finite_passes_no_gate(value):
+    broken = MetricChange.model_construct(before=1.0, after=value, n=1)
+    forget = measured([1.0], [0.0]).model_copy(update={"metrics": {"es": broken}})
+    retain = KEPT.model_copy(update={"metrics": {"ma": broken}})
+
+    assert judge(forget, KEPT, GATES).verdict is not Verdict.FORGOTTEN
+    assert judge(measured([1.0], [0.0]), retain, GATES).verdict is Verdict.DAMAGED
+
+
+def test_retain_metric_that_was_zero_shows_nothing():
+    assert judge(measured([1.0], [0.0]), measured([0.0], [0.0], metric="ma"), GATES).verdict is Verdict.DAMAGED
+
+
+def test_no_gate_forgets_nothing():
+    judgement = judge(measured([1.0], [1.0]), KEPT, GATES.model_copy(update={"forget": []}))
+
+    assert judgement.verdict is Verdict.NOT_FORGOTTEN
+    assert judgement.forgotten == (False,)
+
+
+def test_each_gate_counts_for_an_item():
+    gates = GATES.model_copy(update={"forget": [*GATES.forget, GATES.forget[0].model_copy(update={"metric": "em"})]})
+
+    assert judge(measured([1.0], [0.0]), KEPT, gates).forgotten == (False,)
+
+
+def test_mark_writes_the_flags_into_the_items():
+    forget = measured([1.0, 1.0], [0.0, 0.9])
+
+    marked = judge(forget, KEPT, GATES).mark(forget)
+
+    assert [item.forgotten for item in marked.items] == [True, False]
+    assert [item.forgotten for item in forget.items] == [None, None]
+
+
+def test_item_that_is_still_recited_is_not_hidden_by_a_low_mean():
+    judgement = judge(measured([1.0] * 40, [0.0] * 39 + [0.9]), KEPT, GATES)
+
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert judgement.reasons == ("1 of 40 items are over their own limits and kept most of what they were above them",)
+
+
+@pytest.mark.parametrize("count", [1, 7, 14, 20, 100, 400])
+def test_items_over_by_chance_are_the_binomial_quantile(count):
+    def more_than(over):
+        return sum(math.comb(count, k) * 0.05**k * 0.95 ** (count - k) for k in range(over + 1, count + 1))
+
+    allowed = over_by_chance(count)
+    assert more_than(allowed) <= 0.05
+    assert allowed == 0 or more_than(allowed - 1) > 0.05
+
+
+def test_few_items_over_their_limits_may_be_chance():
+    def verdict(over):
+        return judge(measured([1.0] * 100, [0.3] * over + [0.0] * (100 - over)), KEPT, GATES).verdict
+
+    assert verdict(over_by_chance(100)) is Verdict.FORGOTTEN
+    assert verdict(over_by_chance(100) + 1) is Verdict.PARTLY_FORGOTTEN
+
+
+def test_failures_are_none_when_each_mean_is_low_enough():
+    assert forget_failures({"es": 0.06}, [], GATES) == []
+    assert forget_failures({"es": 0.061}, [], GATES) == ["es of the forget set is 0.061, over 0.060"]
+    assert forget_failures({}, [], GATES) == ["es of the forget set was not measured"]
