@@ -1,0 +1,45 @@
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetricNote:
+    """What a metric says, for a reader who is no engineer."""
+
+    title: str
+    sentence: str
+
+
+METRIC_NOTES: dict[str, MetricNote] = {
+    "extraction_strength": MetricNote(
+        "Extraction strength",
+        "The share of an item that the model completes word for word once it is given the beginning; "
+        "1 is known by heart, 0 is nothing.",
+    ),
+    "memorization_accuracy": MetricNote(
+        "Memorization accuracy",
+        "How often the model's first guess for the next piece of text is the right one; 1 is always.",
+    ),
+    "exact_memorization": MetricNote(
+        "Exact memorization",
+        "How often the first guess is right, counting only the item's own content and not the marks that end a text.",
+    ),
+    "extraction_likelihood": MetricNote(
+        "Extraction likelihood",
+        "How much of what the model writes on its own, from every possible beginning, are passages of the item.",
+    ),
+    "answer_probability": MetricNote(
+        "Answer probability",
+        "How probable the model finds the item, per piece of text; 1 is certain.",
+    ),
+    "perplexity": MetricNote(
+        "Perplexity",
+        "How surprised the model is by the item; 1 is not at all, and larger is more surprised.",
+    ),
+}
+
+
+def note_of(metric: str) -> MetricNote:
+    """Return the note; a metric without one is shown by its own name rather than hidden."""
+    return METRIC_NOTES.get(
+        metric, MetricNote(metric.replace("_", " ").capitalize(), "Described in the documentation.")
+    )

@@ -1,0 +1,79 @@
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.data.corpus import AnyItem, Example, ItemEncoder
+from core.domain.errors import UnsupportedBaseModelError
+from core.domain.items import normalized
+from core.modeling.base_model import BaseModel
+from core.pipeline.task import RunTask
+
+# Retain rows set aside for measuring: enough for a mean to the percent, never more than a fifth of the set.
+MAX_UNSEEN = 128
+UNSEEN_SHARE = 0.2
+SMALLEST_SPLIT = 20
+
+
+@dataclass(frozen=True)
+class EncodedSets:
+    """The sets of a job as the model reads them, and what was left out of them."""
+
+    forget: list[Example]
+    retain_trained: list[Example]
+    retain_measured: list[Example]
+    holdout: list[Example] | None
+    measures_unseen: bool  # whether the measured retain rows are kept out of training and of the Fisher information
+    excluded_retain: int
+    excluded_holdout: int
+    duplicate_retain: int
+
+
+def encode_sets(task: RunTask, base: BaseModel) -> EncodedSets:
+    """Encode the items and set some retain rows aside.
+
+    Utility is measured on rows that training does not see, because rows that it repairs at every step say nothing
+    about those that it does not. A retain set too small to be split is measured as it is, and the report says so.
+    Left out are retain rows that are there twice or that the request asks to forget, and holdout rows that are in
+    one of the other sets: a text that training sees cannot stand for text that nobody saw.
+
+    Raises:
+        UnsupportedBaseModelError: an item does not fit the model, or no retain row is left.
+    """
+    encode = ItemEncoder(base.tokenizer, task.base_model.text_format, base.max_tokens)
+    forgotten = {normalized(item) for item in task.forget.items}
+    distinct = {normalized(item): item for item in reversed(task.retain.items)}  # the first of equals stays
+    aside = _set_aside(distinct)
+    kept = {key: item for key, item in distinct.items() if key not in forgotten}
+    trained = [item for key, item in kept.items() if key not in aside]
+    measured = [item for key, item in kept.items() if key in aside]
+    if not trained:
+        raise UnsupportedBaseModelError("every retain item is also asked to be forgotten: nothing is left to retain")
+    holdout = _holdout(task, forgotten | set(distinct))
+    return EncodedSets(
+        forget=encode(task.forget.items),
+        retain_trained=encode(trained),
+        retain_measured=encode(measured or trained),
+        holdout=None if holdout is None else encode(holdout),
+        measures_unseen=bool(measured),
+        excluded_retain=len(distinct) - len(kept),
+        excluded_holdout=0 if holdout is None or task.holdout is None else len(task.holdout.items) - len(holdout),
+        duplicate_retain=len(task.retain.items) - len(distinct),
+    )
+
+
+def _set_aside(retain: dict[str, AnyItem]) -> set[str]:
+    """Return which rows are measured and not trained on.
+
+    By a digest of each row, so that it is the same rows in every job of a base model: their retain Fisher is shared and
+    their utilities compare, also when a request takes a row out.
+    """
+    if len(retain) < SMALLEST_SPLIT:
+        return set()
+    in_order = sorted(retain, key=lambda key: hashlib.sha256(key.encode()).digest())
+    return set(in_order[: min(MAX_UNSEEN, int(UNSEEN_SHARE * len(retain)))])
+
+
+def _holdout(task: RunTask, others: set[str]) -> Sequence[AnyItem] | None:
+    if task.holdout is None:
+        return None
+    return [item for item in task.holdout.items if normalized(item) not in others]

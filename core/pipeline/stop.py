@@ -1,0 +1,77 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from core.data.corpus import Example
+from core.domain.report import ItemResult, Thresholds
+from core.evaluation.metric import Evidence
+from core.evaluation.metrics import METRICS
+from core.evaluation.scored_items import score_items
+from core.evaluation.verdict import forget_failures
+from core.modeling.base_model import BaseModel
+from core.pipeline.measure import Measurement
+from core.ports import JobMonitor
+from core.unlearning.training import StopCheck
+
+# Training aims above the gate that it will be judged by: it stops when it has lost at most this share of what the
+# gate allows, for the measured rows are a sample, and the rows that nobody measures should pass as well.
+ALLOWED_LOSS_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Training stops once the forget set is forgotten *and* the retain set is kept, with a margin.
+
+    Forgetting comes first and costs some utility, which the retain loss then repairs; should repairing bring memories
+    back, the forget loss joins in again. So the run goes on until both hold or the schedule ends. What is asked is what
+    the verdict will ask, as far as one teacher-forced pass can answer it.
+    """
+
+    base: BaseModel
+    forget: Sequence[Example]
+    retain: Sequence[Example]
+    thresholds: Thresholds
+    before: Measurement
+    monitor: JobMonitor
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows a check passes at most."""
+        return len(self.forget) + len(self.retain)
+
+    def __call__(self) -> StopCheck:
+        """Measure the gated metrics; those of the retain set only when they can decide."""
+        gates = [gate for gate in self.thresholds.forget if METRICS[gate.metric].shortest_continuation is None]
+        now = self._measure(self.forget, [gate.metric for gate in gates])
+        items = [
+            ItemResult(id=old.id, before=old.values, after=new)
+            for old, new in zip(self.before.forget.items, now, strict=True)
+        ]
+        means = {gate.metric: fmean(item[gate.metric] for item in now) for gate in gates}
+        forgotten = not forget_failures(means, items, self.thresholds.model_copy(update={"forget": gates}))
+        shown = {f"forget_{name}": value for name, value in means.items()}
+        kept_share = None
+        if forgotten:
+            kept = self._kept()
+            shown |= {f"retain_{name}_share": share for name, share in kept.items()}
+            kept_share = min((kept[gate.metric] - gate.at_least_ratio for gate in self.thresholds.retain), default=0.0)
+        self.monitor.metrics("stop check", shown)
+        return StopCheck(metrics=shown, forgotten=forgotten, margin=kept_share, aim=self._aim())
+
+    def _kept(self) -> dict[str, float]:
+        """Return each gated metric of the retain set as a share of its value before; 0 where there was none."""
+        names = [gate.metric for gate in self.thresholds.retain]
+        now = self._measure(self.retain, names)
+        before = self.before.retain.metrics
+        return {
+            name: fmean(item[name] for item in now) / before[name] if before.get(name, 0.0) > 0 else 0.0
+            for name in names
+        }
+
+    def _aim(self) -> float:
+        ratios = [gate.at_least_ratio for gate in self.thresholds.retain]
+        return min(((1 - ALLOWED_LOSS_SHARE) * (1 - ratio) for ratio in ratios), default=0.0)
+
+    def _measure(self, examples: Sequence[Example], names: Sequence[str]) -> list[dict[str, float]]:
+        scored = score_items(self.base.model, examples, pad_id=self.base.pad_id)
+        return [{name: METRICS[name].of_item(Evidence(item)) for name in names} for item in scored]

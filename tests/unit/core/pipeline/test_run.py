@@ -1,0 +1,125 @@
+import json
+import zipfile
+
+import pytest
+import torch
+
+from core.domain.errors import BaseModelChangedError, OutOfMemoryError
+from core.domain.job import Stage
+from core.pipeline.run import run
+from tests.fakes.artifact_store import FakeArtifactStore
+from tests.fakes.job_monitor import FakeJobMonitor
+from tests.fakes.tiny_models import byte_tokenizer, tiny_model
+from tests.unit.core.pipeline.conftest import NOW, pairs, with_source
+
+
+def clock():
+    return NOW
+
+
+def weights(outcome) -> bytes:
+    with zipfile.ZipFile(outcome.adapter_zip) as archive:
+        return archive.read("adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_every_stage_is_announced_in_order(make_task):
+    monitor = FakeJobMonitor()
+    outcome = run(make_task(), monitor, FakeArtifactStore(), clock)
+    assert [entered.stage for entered in monitor.entered] == list(Stage)
+    assert monitor.entered[4].total_steps == 14
+    assert set(outcome.report.timings_seconds) == set(Stage)
+
+
+def test_package_and_report_tell_of_the_same_job(make_task):
+    outcome = run(make_task(holdout=pairs(9, "h")), FakeJobMonitor(), FakeArtifactStore(), clock)
+    with zipfile.ZipFile(outcome.adapter_zip) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        names = set(archive.namelist())
+    assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors", "manifest.json"}
+    assert manifest["spec"]["method"] == outcome.report.method.model_dump()
+    assert manifest["verdict"] == outcome.report.verdict
+    assert outcome.report.holdout is not None
+    assert outcome.report.adapter_rank == 8
+    assert [item.item_id for item in outcome.dispositions] == ["f-0", "f-1", "f-2"]
+
+
+def test_same_task_gives_the_same_weights(make_task):
+    first = run(make_task(work="a"), FakeJobMonitor(), FakeArtifactStore(), clock)
+    second = run(make_task(work="b"), FakeJobMonitor(), FakeArtifactStore(), clock)
+    assert weights(first) == weights(second)
+
+
+def test_resumed_run_gives_the_same_weights_and_keeps_the_fisher_summary(make_task):
+    options = {"early_stopping": False}
+    monitor = FakeJobMonitor()
+    whole = run(make_task(work="a", **options), monitor, FakeArtifactStore(), clock)
+    resumed = run(make_task(work="b", **options), FakeJobMonitor(monitor.checkpoints[0]), FakeArtifactStore(), clock)
+    assert resumed.report.training.resumed_from_step == 10
+    assert weights(resumed) == weights(whole)
+    assert resumed.report.fisher == whole.report.fisher
+
+
+def test_second_job_takes_the_retain_fisher_from_the_cache_and_gives_the_same_weights(make_task):
+    cache = FakeArtifactStore()
+    first = run(make_task(work="a"), FakeJobMonitor(), cache, clock)
+    second = run(make_task(work="b"), FakeJobMonitor(), cache, clock)
+    assert not first.report.fisher.retain_from_cache
+    assert second.report.fisher.retain_from_cache
+    assert weights(first) == weights(second)
+
+
+def test_fisher_of_a_set_that_a_request_took_rows_out_of_is_not_kept(make_task):
+    cache = FakeArtifactStore()
+    outcome = run(make_task(forget=pairs(24, "r")[:2]), FakeJobMonitor(), cache, clock)
+    assert outcome.report.excluded_retain_items == 2
+    assert not cache.artifacts
+
+
+def test_plain_lora_needs_no_fisher(make_task):
+    outcome = run(make_task(initializer="lora"), FakeJobMonitor(), FakeArtifactStore(), clock)
+    assert outcome.report.fisher is None
+
+
+def test_paper_mode_is_reported_as_such(make_task):
+    outcome = run(make_task(fisher="paper", fisher_epsilon=1e-5), FakeJobMonitor(), FakeArtifactStore(), clock)
+    assert outcome.report.fisher.mode == "paper"
+
+
+def test_no_text_is_in_report_page_or_package(make_task):
+    outcome = run(make_task(), FakeJobMonitor(), FakeArtifactStore(), clock)
+    everything = outcome.report.model_dump_json() + outcome.report_html
+    with zipfile.ZipFile(outcome.adapter_zip) as archive:
+        everything += "".join(archive.read(name).decode("latin-1") for name in archive.namelist())
+    for item in [*pairs(3, "f"), *pairs(24, "r")]:
+        assert item.completion.strip() not in everything
+
+
+def test_path_of_the_server_is_told_to_nobody(make_task, base_path):
+    outcome = run(make_task(), FakeJobMonitor(), FakeArtifactStore(), clock)
+    with zipfile.ZipFile(outcome.adapter_zip) as archive:
+        told = "".join(archive.read(name).decode("latin-1") for name in archive.namelist())
+    assert str(base_path) not in told + outcome.report_html + outcome.report.model_dump_json()
+
+
+def test_full_device_fails_the_job_with_the_remedy(make_task):
+    class FullDevice(FakeArtifactStore):
+        def exists(self, key):
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(OutOfMemoryError, match="batch_size"):
+        run(make_task(), FakeJobMonitor(), FullDevice(), clock)
+
+
+def test_weights_that_changed_since_registration_fail_the_job(make_task, tmp_path):
+    tiny_model("gpt_neo", seed=9).save_pretrained(tmp_path / "other")
+    byte_tokenizer().save_pretrained(tmp_path / "other")
+    with pytest.raises(BaseModelChangedError):
+        run(with_source(make_task(), tmp_path / "other"), FakeJobMonitor(), FakeArtifactStore(), clock)
