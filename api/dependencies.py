@@ -1,0 +1,47 @@
+"""What routes ask for by type. Everything was built once, in ``api.main``; nothing is built here.
+
+These few are coroutines, because a plain function would cost a hop to the thread pool for one attribute.
+"""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.metrics import Metrics
+from api.readiness import Readiness
+from api.services import Services
+from api.settings import ApiSettings
+from core.jobs.cancel import Cancel
+from core.jobs.submit import Submit
+
+
+async def _services(request: Request) -> Services:
+    return cast("Services", request.app.state.services)
+
+
+async def _settings(request: Request) -> ApiSettings:
+    return cast("ApiSettings", request.app.state.settings)
+
+
+async def _submit(request: Request) -> Submit:
+    return cast("Submit", request.app.state.submit)
+
+
+async def _cancel(request: Request) -> Cancel:
+    return cast("Cancel", request.app.state.cancel)
+
+
+async def _readiness(request: Request) -> Readiness:
+    return cast("Readiness", request.app.state.readiness)
+
+
+async def _metrics(request: Request) -> Metrics:
+    return cast("Metrics", request.app.state.metrics)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+SettingsOf = Annotated[ApiSettings, Depends(_settings)]
+SubmitOf = Annotated[Submit, Depends(_submit)]
+CancelOf = Annotated[Cancel, Depends(_cancel)]
+ReadinessOf = Annotated[Readiness, Depends(_readiness)]
+MetricsOf = Annotated[Metrics, Depends(_metrics)]

@@ -1,0 +1,79 @@
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import PROBLEM_JSON, Problem
+from api.schemas.base_model import BaseModelBody
+from api.schemas.deletion_request import DeletionRequestBody, DeletionRequestWithItems, NewDeletionRequest
+from api.schemas.job import JobBody
+
+_DESCRIPTION = """Lethe makes language models forget.
+
+File a **deletion request** with the texts to forget and the id of a base model; a **job** trains an adapter that
+forgets them and measures what was forgotten and what was kept. Follow the job until its status is terminal, then
+download the **adapter** (a zip that plain PEFT loads) and the **evaluation report**.
+
+Lists are pages: pass `last_id` as `after` while `has_more` is true. Times are RFC 3339 in UTC. Errors are
+`application/problem+json` (RFC 9457); `code` is the word to branch on, `type` leads to a page about it, and no error
+repeats what you sent. An id of another tenant is a 404, like one that does not exist.
+"""
+
+# Bodies that routes read by themselves, because authentication comes before parsing and parsing off the event loop.
+_INPUT_REF = "#/components/schemas/{model}-Input"
+NEW_DELETION_REQUEST_REF = _INPUT_REF.format(model="NewDeletionRequest")
+
+
+class LetheApi(FastAPI):
+    """The application, with an OpenAPI document that says all and only what happens."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document, built once."""
+        if self.openapi_schema is None:
+            document = get_openapi(
+                title="Lethe", version=self.version, description=_DESCRIPTION, routes=self.routes, tags=_TAGS
+            )
+            _drop_default_validation_errors(document)
+            document["components"]["schemas"].update(_own_schemas())
+            _restore_nulls(document)
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+_TAGS = [
+    {"name": "deletion requests", "description": "What clients ask to be forgotten."},
+    {"name": "jobs", "description": "The unlearning runs that serve them."},
+    {"name": "packages", "description": "What a succeeded job delivers."},
+    {"name": "base models", "description": "What may be named in a request, with limits."},
+    {"name": "operations", "description": "For whoever runs this deployment; no key needed."},
+]
+
+
+def _drop_default_validation_errors(document: dict[str, Any]) -> None:
+    """Remove the 422 that the framework declares by itself: ours has another body, and not every route has one."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            declared = operation["responses"].get("422", {})
+            if "HTTPValidationError" in str(declared.get("content", {})):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+def _own_schemas() -> dict[str, Any]:
+    new_request = NewDeletionRequest.model_json_schema(ref_template=_INPUT_REF)
+    definitions = {f"{name}-Input": schema for name, schema in new_request.pop("$defs", {}).items()}
+    return {"Problem": Problem.model_json_schema(), "NewDeletionRequest-Input": new_request, **definitions}
+
+
+def _restore_nulls(document: dict[str, Any]) -> None:
+    """Put back what the framework drops from examples: a null is part of an answer."""
+    schemas = document["components"]["schemas"]
+    for body in (JobBody, DeletionRequestBody, DeletionRequestWithItems, BaseModelBody):
+        schemas[body.__name__]["examples"] = body.model_json_schema()["examples"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                examples = response.get("content", {}).get(PROBLEM_JSON, {}).get("examples", {})
+                for example in examples.values():
+                    example["value"].setdefault("param", None)

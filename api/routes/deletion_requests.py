@@ -1,0 +1,143 @@
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from api.auth import TenantOf
+from api.cursor import known_cursor
+from api.dependencies import ServicesOf, SettingsOf, SubmitOf
+from api.errors import (
+    BodyTooLargeError,
+    EmptyTextError,
+    InvalidCursorError,
+    InvalidFieldError,
+    InvalidJsonError,
+    InvalidTextError,
+    MissingFieldError,
+    UnknownFieldError,
+    UnknownMethodError,
+    UnknownOptionError,
+    UnsupportedMediaTypeError,
+)
+from api.json_body import parse_json_object, read_json_bytes
+from api.openapi import NEW_DELETION_REQUEST_REF
+from api.responses import header, refusals
+from api.schemas.deletion_request import (
+    DeletionRequestBody,
+    DeletionRequestsQuery,
+    DeletionRequestWithItems,
+    NewDeletionRequest,
+)
+from api.schemas.page import ListBody
+from api.validation import validate_deletion_request
+from core.domain.errors import (
+    DuplicateItemError,
+    ForgetRetainOverlapError,
+    ItemTooLongError,
+    ItemTooShortError,
+    NotFoundError,
+    RetainSetRequiredError,
+    TooManyItemsError,
+    UnknownBaseModelError,
+)
+from core.jobs.submit import Submission
+
+router = APIRouter(tags=["deletion requests"])
+
+RequestId = Annotated[str, Path(pattern=r"^dr_[0-9a-z]{1,64}$", description="Id of a deletion request.")]
+
+
+async def _body_bytes(request: Request, settings: SettingsOf, _tenant: TenantOf) -> bytes:
+    """Read the body; the tenant is asked for so that nobody without a key is read at all."""
+    return await read_json_bytes(request, max_bytes=settings.max_body_bytes)
+
+
+def _new_request(body: Annotated[bytes, Depends(_body_bytes)]) -> NewDeletionRequest:
+    """Parse the body, in a thread: a large one would hold up every other request."""
+    return validate_deletion_request(parse_json_object(body))
+
+
+@router.post(
+    "/v1/deletion-requests",
+    operation_id="createDeletionRequest",
+    summary="Ask for texts to be forgotten",
+    status_code=202,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": NEW_DELETION_REQUEST_REF}}},
+        }
+    },
+    responses={
+        202: {"headers": {"Location": header("Where to follow the request.")}},
+        **refusals(
+            InvalidJsonError,
+            BodyTooLargeError,
+            UnsupportedMediaTypeError,
+            MissingFieldError,
+            InvalidFieldError,
+            UnknownFieldError,
+            EmptyTextError,
+            InvalidTextError,
+            UnknownBaseModelError,
+            UnknownMethodError,
+            UnknownOptionError,
+            TooManyItemsError,
+            ItemTooLongError,
+            ItemTooShortError,
+            DuplicateItemError,
+            ForgetRetainOverlapError,
+            RetainSetRequiredError,
+        ),
+    },
+)
+def create_deletion_request(
+    body: Annotated[NewDeletionRequest, Depends(_new_request)], tenant: TenantOf, submit: SubmitOf, response: Response
+) -> DeletionRequestBody:
+    """Store the request with its job and hand the job to the workers. Follow it by `job_id`."""
+    request, job = submit(
+        Submission(
+            tenant=tenant,
+            base_model=body.base_model,
+            forget=body.forget,
+            retain=body.retain,
+            method=body.method,
+            external_id=body.external_id,
+            metadata=body.metadata,
+        )
+    )
+    response.headers["Location"] = f"/v1/deletion-requests/{request.id}"
+    return DeletionRequestBody.of(request, job)
+
+
+@router.get(
+    "/v1/deletion-requests",
+    operation_id="listDeletionRequests",
+    summary="List deletion requests, newest first",
+    responses=refusals(InvalidFieldError, UnknownFieldError, InvalidCursorError),
+)
+def list_deletion_requests(
+    query: Annotated[DeletionRequestsQuery, Query()], tenant: TenantOf, services: ServicesOf
+) -> ListBody[DeletionRequestBody]:
+    """Return a page of your requests, each with the number of items in each disposition."""
+    with known_cursor():
+        page = services.jobs.list_requests(
+            tenant=tenant,
+            after=query.after,
+            limit=query.limit,
+            base_model=query.base_model,
+            external_id=query.external_id,
+        )
+    bodies = [DeletionRequestBody.of(request, services.jobs.job(request.job_id)) for request in page.data]
+    return ListBody[DeletionRequestBody].of(bodies, has_more=page.has_more)
+
+
+@router.get(
+    "/v1/deletion-requests/{request_id}",
+    operation_id="getDeletionRequest",
+    summary="Read a deletion request",
+    responses=refusals(NotFoundError),
+)
+def get_deletion_request(request_id: RequestId, tenant: TenantOf, services: ServicesOf) -> DeletionRequestWithItems:
+    """Return one request with a disposition for each item."""
+    request = services.jobs.request(request_id, tenant=tenant)
+    return DeletionRequestWithItems.of(request, services.jobs.job(request.job_id))

@@ -1,0 +1,46 @@
+import pytest
+
+from core.domain.api_key import mint
+from tests.fakes.examples import TENANT
+from tests.unit.api.harness import problem
+
+
+def test_a_valid_key_opens(client):
+    assert client.get("/v1/jobs").status_code == 200
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer nonsense", "Basic YWRhOnB3", "Bearer lethe_é"])
+def test_anything_but_a_key_is_401_with_a_challenge(world, header):
+    client = world.client(tenant=None)
+    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    response = client.get("/v1/jobs", headers=headers)
+    problem(response, 401, "unauthenticated")
+    assert response.headers["www-authenticate"] == 'Bearer realm="lethe"'
+
+
+def test_a_key_that_was_never_stored_is_401(world):
+    _, token = mint(TENANT, b"another secret", world.clock())
+    response = world.client(tenant=None).get("/v1/jobs", headers={"Authorization": f"Bearer {token}"})
+    problem(response, 401, "unauthenticated")
+    assert token not in response.text
+
+
+def test_a_wrong_secret_under_a_known_id_is_401(world):
+    token = world.token()
+    forged = token[:-4] + ("0000" if token[-4:] != "0000" else "1111")
+    response = world.client(tenant=None).get("/v1/jobs", headers={"Authorization": f"Bearer {forged}"})
+    problem(response, 401, "unauthenticated")
+
+
+def test_authentication_comes_before_the_body(world):
+    response = world.client(tenant=None).post("/v1/deletion-requests", content=b"{", headers={"Content-Type": "x/y"})
+    problem(response, 401, "unauthenticated")
+
+
+def test_every_route_under_v1_asks_for_a_key(world):
+    paths = world.app.openapi()["paths"]
+    client = world.client(tenant=None)
+    asked = [(path, method) for path, operations in paths.items() for method in operations if path.startswith("/v1/")]
+    assert asked
+    for path, method in asked:
+        assert client.request(method.upper(), path.replace("{", "").replace("}", "")).status_code == 401
