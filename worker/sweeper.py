@@ -1,0 +1,41 @@
+import signal
+import threading
+from datetime import timedelta
+
+from core.jobs.sweep import Sweep
+from core.ports import ArtifactStore
+from worker.checkpoints import discard_all_of_ended
+from worker.composition import attempts_of, open_backends
+from worker.logs import configure_logging, get_logger
+from worker.settings import WorkerSettings
+
+log = get_logger(__name__)
+
+
+def main() -> None:
+    """Sweep until SIGTERM. A process of its own: what repairs lost messages must not depend on messages."""
+    settings = WorkerSettings()
+    configure_logging(settings.log_level)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    backends = open_backends(settings)
+    sweep = Sweep(attempts_of(settings, backends), timedelta(seconds=settings.lost_after_seconds))
+    log.info("sweeper starts", interval_seconds=settings.sweep_interval_seconds)
+    while not stopping.wait(settings.sweep_interval_seconds):
+        sweep_once(sweep, backends.store)
+
+
+def sweep_once(sweep: Sweep, store: ArtifactStore) -> None:
+    """Sweep, and remove the checkpoints of jobs that have ended. What is away now is met again next time."""
+    try:
+        swept = sweep()
+        if swept.expired or swept.republished:
+            log.info("swept", expired=swept.expired, republished=swept.republished)
+        discard_all_of_ended(jobs=sweep.attempts.jobs, store=store)
+    except Exception:
+        log.warning("this sweep was cut short", exc_info=True)
+
+
+if __name__ == "__main__":
+    main()
