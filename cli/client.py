@@ -1,0 +1,125 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cli.errors import CommandError
+from cli.settings import ClientSettings
+
+_READS = ConfigDict(frozen=True, extra="ignore")  # the contract grows by addition
+
+
+class Progress(BaseModel):
+    """How far the present stage is."""
+
+    model_config = _READS
+    step: int
+    total_steps: int
+    eta_seconds: float | None
+
+
+class Failure(BaseModel):
+    """Why a job failed."""
+
+    model_config = _READS
+    code: str
+    message: str
+
+
+class JobView(BaseModel):
+    """A job as the API shows it."""
+
+    model_config = _READS
+    id: str
+    status: str
+    stage: str | None
+    is_terminal: bool
+    progress: Progress
+    attempts: int
+    error: Failure | None
+
+
+class EventView(BaseModel):
+    """An event as the API shows it."""
+
+    model_config = _READS
+    seq: int
+    type: str
+    level: Literal["info", "warning", "error"]
+    message: str
+    data: dict[str, str | int | float | bool | None]
+    created_at: str
+
+
+class SubmittedView(BaseModel):
+    """A deletion request as the API answers its submission."""
+
+    model_config = _READS
+    id: str
+    job_id: str
+    status: str
+
+
+class _Events(BaseModel):
+    model_config = _READS
+    data: tuple[EventView, ...]
+
+
+class _Problem(BaseModel):
+    model_config = _READS
+    detail: str
+    code: str
+    param: str | None = None
+
+
+@dataclass(frozen=True)
+class ApiClient:
+    """The few calls of the HTTP contract that the commands make."""
+
+    http: httpx.Client
+
+    def submit(self, body: Mapping[str, object]) -> SubmittedView:
+        """File a deletion request."""
+        return SubmittedView.model_validate_json(self._send("POST", "/v1/deletion-requests", body))
+
+    def job(self, job_id: str) -> JobView:
+        """Return the job as it stands."""
+        return JobView.model_validate_json(self._send("GET", f"/v1/jobs/{job_id}"))
+
+    def events(self, job_id: str, *, after_seq: int) -> Sequence[EventView]:
+        """Return the next events after this one."""
+        return _Events.model_validate_json(self._send("GET", f"/v1/jobs/{job_id}/events?after_seq={after_seq}")).data
+
+    def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:
+        try:
+            response = self.http.request(method, path, json=body)
+        except httpx.TransportError as away:
+            raise CommandError(f"no answer from {self.http.base_url}: is `lethe serve` running there?") from away
+        if response.is_success:
+            return response.content
+        raise CommandError(_refusal(response))
+
+
+def open_client(*, url: str | None, key: str | None) -> ApiClient:
+    """Return a client of the API at the URL, by the key; what is None comes from the environment.
+
+    Raises:
+        CommandError: there is no key.
+    """
+    settings = ClientSettings()
+    secret = key or (settings.api_key.get_secret_value() if settings.api_key else None)
+    if secret is None:
+        raise CommandError("an API key is needed: --key or LETHE_API_KEY; `lethe keys create` makes one")
+    headers = {"Authorization": f"Bearer {secret}"}
+    return ApiClient(httpx.Client(base_url=url or settings.api_url, headers=headers, timeout=30))
+
+
+def _refusal(response: httpx.Response) -> str:
+    try:
+        problem = _Problem.model_validate_json(response.content)
+    except ValidationError:
+        return f"HTTP {response.status_code} from {response.url}"
+    where = f" at {problem.param}" if problem.param else ""
+    return f"{problem.code}{where}: {problem.detail}"

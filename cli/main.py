@@ -1,0 +1,186 @@
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from cli.client import open_client
+from cli.composition import migrate as migrate_database
+from cli.composition import open_backends, utc_now
+from cli.demo.run import demo
+from cli.deployment import Deployment, environment_at
+from cli.errors import CommandError
+from cli.items import read_items, without_absent
+from cli.registration import Registration, register
+from cli.serve import serve as serve_stack
+from cli.watch import watch as watch_job
+from core.domain.api_key import mint
+from core.domain.errors import LetheError
+from core.domain.states import JobState
+
+commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+keys = typer.Typer(no_args_is_help=True, help="API keys.")
+models = typer.Typer(no_args_is_help=True, help="Base models that requests may name.")
+commands.add_typer(keys, name="keys")
+commands.add_typer(models, name="models")
+commands.command()(demo)
+console = Console()
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Directory of an embedded deployment; without it the LETHE_... environment counts.")
+]
+Url = Annotated[str | None, typer.Option(help="Where the API answers. [LETHE_API_URL]")]
+Key = Annotated[str | None, typer.Option(help="API key. [LETHE_API_KEY]")]
+
+
+def app() -> None:
+    """Run the command line. What a user can mend is one line, not a traceback."""
+    # Inherited by every part. SQLite, the broker and the store make files of their own, and some of them hold texts.
+    os.umask(0o077)
+    try:
+        commands()
+    except (CommandError, LetheError) as refused:
+        Console(stderr=True).print(f"[red]{type(refused).__name__}[/]: {refused}", highlight=False)
+        sys.exit(1)
+    except ValidationError as wrong:
+        missing = ", ".join(f"LETHE_{error['loc'][0]}".upper() for error in wrong.errors() if error["loc"])
+        Console(stderr=True).print(
+            f"[red]settings are missing or wrong[/]: {missing or wrong.title}; or give --data-dir"
+        )
+        sys.exit(2)
+
+
+@commands.command()
+def serve(data_dir: Annotated[Path, typer.Option()], port: int = 8000, host: str = "127.0.0.1") -> None:
+    """Run API, worker, sweeper and an embedded broker until Ctrl-C."""
+    serve_stack(Deployment.at(data_dir), host=host, port=port, console=console)
+
+
+@commands.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Run one worker."""
+    _become("worker.main", data_dir)
+
+
+@commands.command()
+def sweeper(data_dir: DataDir = None) -> None:
+    """Run the process that repairs what crashes leave behind."""
+    _become("worker.sweeper", data_dir)
+
+
+@commands.command()
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database to the newest schema."""
+    migrate_database(data_dir)
+
+
+@keys.command("create")
+def create_key(tenant: Annotated[str, typer.Option()], data_dir: DataDir = None) -> None:
+    """Make an API key and print it, once."""
+    backends = open_backends(data_dir)
+    try:
+        key, token = mint(tenant, backends.secret_key, utc_now())
+    except ValueError as refused:
+        raise CommandError(f"--tenant: {refused}") from refused
+    backends.api_keys.add(key)
+    print(token)
+
+
+@models.command("add")
+def add_model(
+    model_id: str,
+    path: Annotated[str, typer.Option(help="Directory or hub id.")],
+    revision: Annotated[str | None, typer.Option(help="Commit of a hub id.")] = None,
+    retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
+    holdout: Annotated[Path | None, typer.Option(help="JSON lines of items that the model never saw.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Register a base model, after loading it once."""
+    registration = Registration(
+        model_id=model_id,
+        source=path,
+        revision=revision,
+        retain=read_items(retain) if retain else (),
+        holdout=read_items(holdout) if holdout else (),
+    )
+    model = register(registration, open_backends(data_dir), now=utc_now())
+    console.print(f"registered [bold]{model.id}[/]: {model.architecture}, {model.num_parameters:,} parameters")
+
+
+@models.command("list")
+def list_models(data_dir: DataDir = None) -> None:
+    """Show the registered base models."""
+    table = Table("id", "architecture", "parameters", "context", "retain", "holdout", "source")
+    repository = open_backends(data_dir).base_models
+    page = repository.list()
+    while True:
+        for model in page.data:
+            sizes = (model.num_parameters, model.max_tokens, model.num_retain_items, model.num_holdout_items)
+            table.add_row(model.id, model.architecture, *(f"{size:,}" for size in sizes), model.source)
+        if not page.has_more:
+            break
+        page = repository.list(after=page.data[-1].id)
+    console.print(table)
+
+
+@commands.command()
+def submit(
+    forget: Annotated[Path, typer.Argument(help="JSON lines of items to forget.")],
+    base_model: Annotated[str, typer.Option()],
+    retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
+    method: Annotated[str | None, typer.Option(help='Method and options as JSON: {"name": "loku", "r": 32}')] = None,
+    external_id: Annotated[str | None, typer.Option(help="Your own name for this request.")] = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """File a deletion request and print its id and its job's."""
+    body: dict[str, object] = {"base_model": base_model, "forget": without_absent(read_items(forget))}
+    if retain is not None:
+        body["retain"] = without_absent(read_items(retain))
+    if method is not None:
+        body["method"] = _json(method)
+    if external_id is not None:
+        body["external_id"] = external_id
+    submitted = open_client(url=url, key=key).submit(body)
+    print(submitted.id, submitted.job_id)
+
+
+@commands.command()
+def watch(job_id: str, url: Url = None, key: Key = None) -> None:
+    """Follow a job until it ends; exit with 1 unless it succeeded."""
+    job = watch_job(open_client(url=url, key=key), job_id, console)
+    if job.status != JobState.SUCCEEDED:
+        sys.exit(1)
+
+
+@commands.command()
+def verify(
+    package: Annotated[Path, typer.Argument(help="The adapter zip of a job.")],
+    base: Annotated[Path, typer.Option(help="Directory of the base model.")],
+) -> None:
+    """Check a package against its manifest and its base model, with plain PEFT; exit with 1 if anything differs."""
+    # Importing torch takes seconds, which no other command should wait for.
+    from core.packaging.check_package import check_package  # noqa: PLC0415
+
+    checked = check_package(package, base)
+    console.print(f"[bold]{checked.job_id}[/]: {checked.files} files as in the manifest, verdict {checked.verdict}")
+    console.print(f"with the adapter, logits differ by {checked.difference_with_adapter:.1e} of the largest")
+    console.print(f"without it, by {checked.difference_without_adapter:.1e}: the base model is untouched")
+
+
+def _become(module: str, data_dir: Path | None) -> None:
+    """Replace this process by a module's, so that signals reach it without a middleman."""
+    environment = {**os.environ, **environment_at(data_dir)}
+    os.execve(sys.executable, [sys.executable, "-m", module], environment)  # noqa: S606  # our own module
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as malformed:
+        raise CommandError("--method is no JSON") from malformed

@@ -1,0 +1,97 @@
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cli.composition import Backends
+from cli.errors import CommandError
+from cli.items import AnyItem
+from core.domain.base_model import RegisteredBaseModel
+from core.domain.errors import AlreadyExistsError, NotFoundError
+from core.domain.identifiers import new_id
+from core.domain.item_set import ItemSet, dump_items
+
+# The sets of a base model belong to no client. No tenant of a key is empty.
+_NO_TENANT = ""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What an operator says about a base model."""
+
+    model_id: str
+    source: str
+    revision: str | None
+    retain: Sequence[AnyItem]
+    holdout: Sequence[AnyItem]
+
+
+def register(registration: Registration, backends: Backends, *, now: datetime) -> RegisteredBaseModel:
+    """Return the base model as registered, after loading it once as a job would.
+
+    Raises:
+        CommandError: the id is taken, or a hub id comes without the revision that pins it.
+        UnsupportedBaseModelError: a job could not use this model, or an item does not fit it.
+    """
+    source, revision = _pinned(registration)
+    _require_free_id(registration.model_id, backends)
+    # Importing torch takes seconds, which no other command should wait for.
+    from core.modeling.inspect import inspect_base_model  # noqa: PLC0415
+
+    found = inspect_base_model(source, revision, [*registration.retain, *registration.holdout])
+    tokenizer_key = f"tokenizers/{hashlib.sha256(found.tokenizer_json).hexdigest()}/tokenizer.json"
+    backends.store.put(tokenizer_key, found.tokenizer_json)
+    model = RegisteredBaseModel(
+        id=registration.model_id,
+        source=source,
+        revision=revision,
+        weights_sha256=found.weights_sha256,
+        architecture=found.architecture,
+        num_parameters=found.num_parameters,
+        max_tokens=found.max_tokens,
+        text_format=found.text_format,
+        tokenizer_key=tokenizer_key,
+        retain_set_id=_stored(registration.retain, backends, now),
+        holdout_set_id=_stored(registration.holdout, backends, now),
+        num_retain_items=len(registration.retain),
+        num_holdout_items=len(registration.holdout),
+        created_at=now,
+    )
+    try:
+        backends.base_models.add(model)
+    except AlreadyExistsError:
+        for set_id in filter(None, (model.retain_set_id, model.holdout_set_id)):
+            backends.items.destroy(set_id)
+        raise
+    return model
+
+
+def _pinned(registration: Registration) -> tuple[str, str | None]:
+    """Return source and revision as every worker will understand them: an absolute path, or a pinned hub id."""
+    directory = Path(registration.source)
+    if directory.is_dir():
+        return str(directory.resolve()), None
+    if registration.revision is None:
+        raise CommandError(
+            f"{registration.source} is no directory here; if it is a hub id, pin its commit with --revision"
+        )
+    return registration.source, registration.revision
+
+
+def _require_free_id(model_id: str, backends: Backends) -> None:
+    try:
+        backends.base_models.get(model_id)
+    except NotFoundError:
+        return
+    raise CommandError(f"{model_id} is registered already: a base model is never changed, choose another id")
+
+
+def _stored(items: Sequence[AnyItem], backends: Backends, now: datetime) -> str | None:
+    if not items:
+        return None
+    commitment = hmac.new(backends.secret_key, dump_items(items), hashlib.sha256).hexdigest()
+    item_set = ItemSet(id=new_id("set"), tenant=_NO_TENANT, items=tuple(items), commitment=commitment, created_at=now)
+    backends.items.put(item_set)
+    return item_set.id

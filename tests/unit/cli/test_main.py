@@ -1,0 +1,40 @@
+from typer.testing import CliRunner
+
+from cli.composition import open_backends
+from cli.errors import CommandError
+from cli.main import commands
+from core.domain.api_key import key_id_of, matches
+from tests.fakes.examples import a_base_model
+
+
+def test_created_key_opens_the_deployment_that_it_was_made_for(tmp_path):
+    printed = CliRunner().invoke(commands, ["keys", "create", "--tenant", "acme", "--data-dir", str(tmp_path / "d")])
+
+    token = printed.stdout.strip()
+    backends = open_backends(tmp_path / "d")
+    key = backends.api_keys.get(key_id_of(token))
+    assert key.tenant == "acme"
+    assert matches(key, token, backends.secret_key)
+
+
+def test_key_of_a_tenant_that_is_no_name_is_refused(tmp_path):
+    refused = CliRunner().invoke(commands, ["keys", "create", "--tenant", "a b", "--data-dir", str(tmp_path / "d")])
+
+    assert isinstance(refused.exception, CommandError)
+    assert "--tenant" in str(refused.exception)
+
+
+def test_registered_models_are_listed(tmp_path):
+    open_backends(tmp_path / "d").base_models.add(a_base_model("people/neo"))
+
+    printed = CliRunner().invoke(commands, ["models", "list", "--data-dir", str(tmp_path / "d")])
+
+    assert "people/neo" in printed.stdout
+
+
+def test_model_without_a_pin_is_refused_before_anything_is_loaded(tmp_path):
+    arguments = ["models", "add", "m", "--path", "someone/some-model", "--data-dir", str(tmp_path / "d")]
+
+    refused = CliRunner().invoke(commands, arguments)
+
+    assert "--revision" in str(refused.exception)

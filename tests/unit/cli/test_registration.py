@@ -1,0 +1,54 @@
+import pytest
+
+from cli.composition import open_backends
+from cli.errors import CommandError
+from cli.registration import Registration, register
+from core.domain.errors import UnsupportedBaseModelError
+from core.domain.items import PairItem
+from tests.fakes.clock import START
+from tests.fakes.examples import an_item
+from tests.fakes.tiny_models import byte_tokenizer, tiny_model
+
+RETAIN = [an_item(number) for number in range(3)]
+
+
+@pytest.fixture
+def directory(tmp_path):
+    tiny_model("gpt_neo").save_pretrained(tmp_path / "model")
+    byte_tokenizer().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def backends(tmp_path):
+    return open_backends(tmp_path / "data")
+
+
+def registration(source, *, holdout=()):
+    return Registration(model_id="people/neo", source=str(source), revision=None, retain=RETAIN, holdout=holdout)
+
+
+def test_registered_model_is_found_with_its_sets_and_its_tokenizer(directory, backends):
+    register(registration(directory, holdout=[an_item(9)]), backends, now=START)
+
+    model = backends.base_models.get("people/neo")
+    assert (model.source, model.architecture) == (str(directory), "GPTNeoForCausalLM")
+    assert (model.num_retain_items, model.num_holdout_items) == (3, 1)
+    assert list(backends.items.get(model.retain_set_id).items) == RETAIN
+    assert backends.store.exists(model.tokenizer_key)
+
+
+def test_taken_id_is_refused(directory, backends):
+    register(registration(directory), backends, now=START)
+
+    with pytest.raises(CommandError, match="registered already"):
+        register(registration(directory), backends, now=START)
+
+
+def test_item_that_no_job_could_read_is_refused(directory, backends):
+    too_long = PairItem(id="long", prompt="p", completion="c" * 1000)
+
+    with pytest.raises(UnsupportedBaseModelError):
+        register(registration(directory, holdout=[too_long]), backends, now=START)
+
+    assert backends.base_models.list().data == ()
