@@ -146,7 +146,9 @@ def _task(
         registered_retain_set_id="set_retain",
     )
     sets = [
-        ItemSet(id=name, tenant="bench", items=tuple(items), commitment="-", created_at=datetime.now(UTC))
+        ItemSet(
+            id=name, tenant="bench", owner="dr_bench", items=tuple(items), commitment="-", created_at=datetime.now(UTC)
+        )
         for name, items in (("set_forget", forget), ("set_retain", retain))
     ]
     return RunTask("job_bench", spec, model, sets[0], sets[1], None, "auto", scratch)

@@ -53,18 +53,21 @@ def register(registration: Registration, backends: Backends, *, now: datetime) -
         max_tokens=found.max_tokens,
         text_format=found.text_format,
         tokenizer_key=tokenizer_key,
-        retain_set_id=_stored(registration.retain, backends, now),
-        holdout_set_id=_stored(registration.holdout, backends, now),
+        retain_set_id=_stored(registration.model_id, registration.retain, backends, now),
+        holdout_set_id=_stored(registration.model_id, registration.holdout, backends, now),
         num_retain_items=len(registration.retain),
         num_holdout_items=len(registration.holdout),
         created_at=now,
     )
+    set_ids = [set_id for set_id in (model.retain_set_id, model.holdout_set_id) if set_id is not None]
     try:
         backends.base_models.add(model)
     except AlreadyExistsError:
-        for set_id in filter(None, (model.retain_set_id, model.holdout_set_id)):
+        for set_id in set_ids:
             backends.items.destroy(set_id)
         raise
+    for set_id in set_ids:
+        backends.items.keep(set_id)
     return model
 
 
@@ -88,10 +91,17 @@ def _require_free_id(model_id: str, backends: Backends) -> None:
     raise CommandError(f"{model_id} is registered already: a base model is never changed, choose another id")
 
 
-def _stored(items: Sequence[AnyItem], backends: Backends, now: datetime) -> str | None:
+def _stored(model_id: str, items: Sequence[AnyItem], backends: Backends, now: datetime) -> str | None:
     if not items:
         return None
     commitment = hmac.new(backends.secret_key, dump_items(items), hashlib.sha256).hexdigest()
-    item_set = ItemSet(id=new_id("set"), tenant=_NO_TENANT, items=tuple(items), commitment=commitment, created_at=now)
+    item_set = ItemSet(
+        id=new_id("set"),
+        tenant=_NO_TENANT,
+        owner=model_id,
+        items=tuple(items),
+        commitment=commitment,
+        created_at=now,
+    )
     backends.items.put(item_set)
     return item_set.id

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from core.domain.api_key import ApiKey
 from core.domain.base_model import RegisteredBaseModel
 from core.domain.events import Event, NewEvent
-from core.domain.item_set import ItemSet
+from core.domain.item_set import ItemSet, ProvisionalSet
 from core.domain.job import Job, Progress, Stage
 from core.domain.request import DeletionRequest, ItemDisposition
 from core.domain.states import JobState
@@ -167,7 +167,15 @@ class ItemStore(Protocol):
     """
 
     def put(self, item_set: ItemSet) -> None:
-        """Store the set. AlreadyExistsError when the id is taken."""
+        """Store the set, provisionally until :meth:`keep`. AlreadyExistsError when the id is taken."""
+        ...
+
+    def keep(self, set_id: str) -> None:
+        """Note that the set's owner is stored. May be repeated; nothing happens when the set is gone."""
+        ...
+
+    def provisional(self, *, stored_before: datetime, limit: int = 1000) -> tuple[ProvisionalSet, ...]:
+        """Return sets that were created before this time and never kept, oldest first."""
         ...
 
     def get(self, set_id: str) -> ItemSet:

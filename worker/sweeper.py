@@ -2,10 +2,11 @@ import signal
 import threading
 from datetime import timedelta
 
+from core.jobs.destroy_orphans import DestroyOrphans
 from core.jobs.sweep import Sweep
 from core.ports import ArtifactStore
 from worker.checkpoints import discard_all_of_ended
-from worker.composition import attempts_of, open_backends
+from worker.composition import attempts_of, open_backends, utc_now
 from worker.logs import configure_logging, get_logger
 from worker.settings import WorkerSettings
 
@@ -21,17 +22,20 @@ def main() -> None:
         signal.signal(number, lambda *_: stopping.set())
     backends = open_backends(settings)
     sweep = Sweep(attempts_of(settings, backends), timedelta(seconds=settings.lost_after_seconds))
+    destroy_orphans = DestroyOrphans(backends.items, backends.jobs, backends.base_models, utc_now)
     log.info("sweeper starts", interval_seconds=settings.sweep_interval_seconds)
     while not stopping.wait(settings.sweep_interval_seconds):
-        sweep_once(sweep, backends.store)
+        sweep_once(sweep, destroy_orphans, backends.store)
 
 
-def sweep_once(sweep: Sweep, store: ArtifactStore) -> None:
-    """Sweep, and remove the checkpoints of jobs that have ended. What is away now is met again next time."""
+def sweep_once(sweep: Sweep, destroy_orphans: DestroyOrphans, store: ArtifactStore) -> None:
+    """Sweep, and remove texts and checkpoints that nobody needs. What is away now is met again next time."""
     try:
         swept = sweep()
         if swept.expired or swept.republished:
             log.info("swept", expired=swept.expired, republished=swept.republished)
+        if orphans := destroy_orphans():
+            log.info("texts without a request destroyed", sets=orphans)
         discard_all_of_ended(jobs=sweep.attempts.jobs, store=store)
     except Exception:
         log.warning("this sweep was cut short", exc_info=True)

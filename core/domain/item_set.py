@@ -16,9 +16,19 @@ class ItemSet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     id: str
     tenant: str
+    owner: str  # the id of the deletion request or base model that the texts were sent for
     items: tuple[Item, ...]
     commitment: str
     created_at: AwareDatetime
+
+
+class ProvisionalSet(BaseModel):
+    """A stored set of which nobody has said yet that its owner is stored too."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    tenant: str
+    owner: str
 
 
 _ITEMS = TypeAdapter(tuple[Item, ...])

@@ -68,8 +68,9 @@ class Submit:
     def __call__(self, submission: Submission) -> tuple[DeletionRequest, Job]:
         """Return the stored request and its queued job.
 
-        The texts are stored first and apart; should the row not follow, they are destroyed again. A broker that is
-        away loses nothing: the job stays queued and the sweep publishes it.
+        The texts are stored first and apart; should the row not follow, they are destroyed again, by the sweep if
+        this process dies in between. A broker that is away loses nothing: the job stays queued and the sweep
+        publishes it.
 
         Raises:
             InvalidRequestError: one of its subclasses, naming the field; nothing was stored.
@@ -87,8 +88,9 @@ class Submit:
             )
         else:
             _refuse_empty_retain(submission.forget, self.items.get(base_model.retain_set_id).items)
-        forget = self._item_set(submission.tenant, submission.forget)
-        retain = None if submission.retain is None else self._item_set(submission.tenant, submission.retain)
+        request_id = new_id("dr")
+        forget = self._item_set(submission.tenant, request_id, submission.forget)
+        retain = None if submission.retain is None else self._item_set(submission.tenant, request_id, submission.retain)
         item_sets = [item_set for item_set in (forget, retain) if item_set is not None]
         try:
             for item_set in item_sets:
@@ -98,6 +100,8 @@ class Submit:
             for item_set in item_sets:
                 self.items.destroy(item_set.id)
             raise
+        for item_set in item_sets:
+            self.items.keep(item_set.id)
         publish(job.id, jobs=self.jobs, queue=self.queue, clock=self.clock)
         return request, job
 
@@ -140,11 +144,12 @@ class Submit:
             if first_id.setdefault(item.id or "", place) != place:
                 raise DuplicateItemError(f"the same id as item {first_id[item.id or '']}", param=f"{where}/id")
 
-    def _item_set(self, tenant: str, items: Items) -> ItemSet:
+    def _item_set(self, tenant: str, request_id: str, items: Items) -> ItemSet:
         named = with_ids(items)
         return ItemSet(
             id=new_id("set"),
             tenant=tenant,
+            owner=request_id,
             items=named,
             commitment=hmac.new(self.secret, dump_items(named), hashlib.sha256).hexdigest(),
             created_at=self.clock(),
@@ -170,7 +175,7 @@ class Submit:
             created_at=now,
         )
         request = DeletionRequest(
-            id=new_id("dr"),
+            id=forget.owner,
             tenant=submission.tenant,
             job_id=job.id,
             base_model=base_model.id,

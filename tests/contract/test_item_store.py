@@ -1,4 +1,5 @@
 import traceback
+from datetime import timedelta
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_get_returns_items_of_every_shape(database: Database):
         PairItem(id="b", prompt=" leading blank", completion="trailing blank "),
         FactItem(id="c", subject="Zoë", prompt="Where?", completion="Here."),
     )
-    item_set = ItemSet(id="set_1", tenant="acme", items=items, commitment="c0ffee", created_at=START)
+    item_set = ItemSet(id="set_1", tenant="acme", owner="dr_1", items=items, commitment="c0ffee", created_at=START)
 
     database.items.put(item_set)
 
@@ -47,3 +48,21 @@ def test_destroy_removes_and_may_be_repeated(database: Database):
 
     with pytest.raises(NotFoundError):
         database.items.get("set_1")
+
+
+def test_provisional_lists_older_sets_that_nobody_kept(database: Database):
+    for name, age in (("set_old", 3), ("set_older", 4), ("set_kept", 5), ("set_destroyed", 6), ("set_young", 1)):
+        database.items.put(an_item_set(name, created_at=START - timedelta(minutes=age), owner=f"dr_{name}"))
+    database.items.keep("set_kept")
+    database.items.keep("set_kept")
+    database.items.destroy("set_destroyed")
+    database.items.keep("set_destroyed")
+
+    found = database.items.provisional(stored_before=START - timedelta(minutes=1))
+
+    assert [(one.id, one.tenant, one.owner) for one in found] == [
+        ("set_older", "acme", "dr_set_older"),
+        ("set_old", "acme", "dr_set_old"),
+    ]
+    assert database.items.provisional(stored_before=START, limit=1)[0].id == "set_older"
+    assert database.items.get("set_kept").id == "set_kept"

@@ -22,10 +22,19 @@ def an_item(number: int = 0) -> PairItem:
     return PairItem(id=f"item-{number}", prompt=f"Where does person {number} live?", completion=f"In house {number}.")
 
 
-def an_item_set(set_id: str | None = None, *, num_items: int = 2) -> ItemSet:
+def an_item_set(
+    set_id: str | None = None, *, num_items: int = 2, owner: str = "dr_1", created_at: datetime = START
+) -> ItemSet:
     """Return a set of made-up pairs."""
     items = tuple(an_item(number) for number in range(num_items))
-    return ItemSet(id=set_id or new_id("set"), tenant=TENANT, items=items, commitment="c0ffee", created_at=START)
+    return ItemSet(
+        id=set_id or new_id("set"),
+        tenant=TENANT,
+        owner=owner,
+        items=items,
+        commitment="c0ffee",
+        created_at=created_at,
+    )
 
 
 def a_base_model(model_id: str = BASE_MODEL, *, retain_set_id: str | None = "set_retain") -> RegisteredBaseModel:

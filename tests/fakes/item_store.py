@@ -1,5 +1,7 @@
+from datetime import datetime
+
 from core.domain.errors import AlreadyExistsError, NotFoundError
-from core.domain.item_set import ItemSet
+from core.domain.item_set import ItemSet, ProvisionalSet
 
 
 class FakeItemStore:
@@ -7,10 +9,19 @@ class FakeItemStore:
 
     def __init__(self) -> None:
         self.sets: dict[str, ItemSet] = {}
+        self.kept: set[str] = set()
 
     def put(self, item_set: ItemSet) -> None:
         if self.sets.setdefault(item_set.id, item_set) is not item_set:
             raise AlreadyExistsError(f"item set {item_set.id} exists")
+
+    def keep(self, set_id: str) -> None:
+        self.kept.add(set_id)
+
+    def provisional(self, *, stored_before: datetime, limit: int = 1000) -> tuple[ProvisionalSet, ...]:
+        found = [one for one in self.sets.values() if one.id not in self.kept and one.created_at < stored_before]
+        oldest = sorted(found, key=lambda one: (one.created_at, one.id))[:limit]
+        return tuple(ProvisionalSet(id=one.id, tenant=one.tenant, owner=one.owner) for one in oldest)
 
     def get(self, set_id: str) -> ItemSet:
         try:

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -149,7 +150,10 @@ item_sets = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("kept", Boolean, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("commitment", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "kept", "created_at"),
 )

@@ -25,7 +25,9 @@ def pairs(count: int, name: str) -> list[PairItem]:
 
 
 def item_set(items, name: str) -> ItemSet:
-    return ItemSet(id=f"set_{name}", tenant="acme", items=tuple(items), commitment=name * 8, created_at=NOW)
+    return ItemSet(
+        id=f"set_{name}", tenant="acme", owner="dr_1", items=tuple(items), commitment=name * 8, created_at=NOW
+    )
 
 
 @pytest.fixture(scope="session")

@@ -44,11 +44,14 @@ def upgrade() -> None:
         "item_sets",
         sa.Column("id", ID, nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("kept", sa.Boolean(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("commitment", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_item_sets"),
     )
+    op.create_index("ix_item_sets_kept_created_at", "item_sets", ["kept", "created_at"])
     op.create_table(
         "jobs",
         sa.Column("id", ID, nullable=False),
