@@ -19,13 +19,16 @@ class TokenCounter:
         self._lock = Lock()
 
     def __call__(self, base_model: RegisteredBaseModel, item: TextItem | PairItem | FactItem) -> int:
-        """Return the number of tokens, the end of a completion included where the format adds one.
+        """Return the number of tokens, with those that the format adds to a prompt and its completion.
 
-        A chat template is not rendered here; its few tokens come on top.
+        A chat template is not rendered here; what it adds was counted when the base model was registered.
         """
-        encoding = self._tokenizer(base_model.tokenizer_key).encode(_joined(base_model, item))
-        ends = base_model.text_format.ends_with_eos and not isinstance(item, TextItem)
-        return len(encoding.ids) + ends
+        num_tokens = len(self._tokenizer(base_model.tokenizer_key).encode(_joined(base_model, item)).ids)
+        if isinstance(item, TextItem):
+            return num_tokens
+        text_format = base_model.text_format
+        ends = text_format.join == "separator" and text_format.ends_with_eos
+        return num_tokens + ends + text_format.template_tokens
 
     def _tokenizer(self, key: str) -> Tokenizer:
         with self._lock:

@@ -13,8 +13,8 @@ _PAUSE_SECONDS = 0.05
 _DEAD = ("Z", "X")  # waiting to be reaped by whoever adopted them; they hold no memory any more
 
 
-# Read by OpenMP when torch loads. By default its threads spin while they wait for each other, which on a busy
-# machine makes small models slower by more than an order of magnitude; an operator's own setting goes before.
+# Read by OpenMP when torch loads. By default its threads spin while they wait for each other, which costs a
+# busy machine dearly; an operator's own setting goes before.
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 

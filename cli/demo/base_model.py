@@ -74,7 +74,7 @@ def _make_model(tokenizer: PreTrainedTokenizerFast, options: DemoOptions) -> GPT
         attention_types=[[["global", "local"], options.num_layers // 2]],
         window_size=options.max_tokens // 2,
         max_position_embeddings=options.max_tokens,
-        activation_function="gelu_pytorch_tanh",  # the same curve as gelu_new, in one kernel: half of the training time
+        activation_function="gelu_pytorch_tanh",  # the same curve as gelu_new, in one kernel
         bos_token_id=tokenizer.eos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -88,8 +88,7 @@ def memorise(
 def _one_thread() -> Iterator[None]:
     """Compute on one thread: the batches are so small that others would mostly wait, busily, for each other.
 
-    On a machine with other work two threads took four times the processor time of one. And the sums, so the weights, do
-    not depend on how many cores there are.
+    And the sums, so the weights, do not depend on how many cores there are.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -102,7 +101,7 @@ def _one_thread() -> Iterator[None]:
 def _rate(step: int, *, warmup: int, total: int) -> float:
     """Return the share of the learning rate: a linear warm-up, a plateau, and a linear decay over the last two fifths.
 
-    Most is memorised on the plateau; under a cosine, which leaves it at once, the same steps ended at 98 %.
+    Most is memorised on the plateau, which a cosine would leave at once.
     """
     return min(1.0, (step + 1) / warmup, 2.5 * (1.0 - step / total))
 

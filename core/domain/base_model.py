@@ -18,6 +18,7 @@ class TextFormat(BaseModel):
     separator: str = ""
     ends_with_eos: bool = True
     measured: bool = False
+    template_tokens: int = 0  # the most that the chat template was seen to write around a prompt and its completion
 
 
 class RegisteredBaseModel(BaseModel):

@@ -13,7 +13,7 @@ from core.data.collate import collate
 from core.data.corpus import AnyItem, ItemEncoder
 from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
-from core.domain.items import TextItem
+from core.domain.items import FactItem, PairItem, TextItem
 from core.modeling.base_model import BaseModel, architecture_of, choose_device, load_base_model, locate, weights_digest
 from core.modeling.scoring import score
 
@@ -78,7 +78,17 @@ def measure_text_format(base: BaseModel, items: Sequence[AnyItem]) -> TextFormat
     if base.tokenizer.chat_template:
         formats.append(TextFormat(join="chat_template", measured=True))
     best, (_, ending) = max(_candidates(base, pairs, formats), key=lambda candidate: candidate[1][0])
-    return best.model_copy(update={"ends_with_eos": ending > 0.5})
+    measured = {"ends_with_eos": ending > 0.5, "template_tokens": _template_tokens(base, pairs, best)}
+    return best.model_copy(update=measured)
+
+
+def _template_tokens(base: BaseModel, pairs: Sequence[PairItem | FactItem], text_format: TextFormat) -> int:
+    """Return the most tokens that the format's chat template writes around a pair."""
+    if text_format.join != "chat_template":
+        return 0
+    examples = ItemEncoder(base.tokenizer, text_format, base.max_tokens)(pairs)
+    bare = [base.tokenizer(f"{pair.prompt}{pair.completion}").input_ids for pair in pairs]
+    return max(len(example.tokens) - len(tokens) for example, tokens in zip(examples, bare, strict=True))
 
 
 def _candidates(

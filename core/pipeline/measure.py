@@ -8,6 +8,9 @@ from core.modeling.base_model import BaseModel
 from core.packaging.verify import logits_of, probe_rows
 from core.pipeline.sets import EncodedSets
 
+# Each forget item should have its own EL_n; past this, decoding would cost more than the training that it judges.
+MAX_DECODED_FORGET_ITEMS = 128
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -33,7 +36,7 @@ def measure(base: BaseModel, sets: EncodedSets, *, seed: int) -> Measurement:
     """Return the metrics and probe logits of the model as it is now."""
     probe_ids = probe_rows(base.model, seed=seed)
     return Measurement(
-        forget=evaluate(base.model, sets.forget, pad_id=base.pad_id),
+        forget=evaluate(base.model, sets.forget, pad_id=base.pad_id, max_decoded_items=MAX_DECODED_FORGET_ITEMS),
         retain=evaluate(base.model, sets.retain_measured, pad_id=base.pad_id),
         holdout=evaluate(base.model, sets.holdout, pad_id=base.pad_id) if sets.holdout else None,
         probe_ids=probe_ids,

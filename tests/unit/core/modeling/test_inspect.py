@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from api.tokens import TokenCounter
 from core.data.collate import collate
 from core.data.corpus import ItemEncoder
 from core.domain.base_model import TextFormat
@@ -11,6 +12,8 @@ from core.domain.items import PairItem, TextItem
 from core.modeling.base_model import BaseModel
 from core.modeling.inspect import inspect_base_model, measure_text_format
 from core.modeling.scoring import score
+from tests.fakes.artifact_store import FakeArtifactStore
+from tests.fakes.examples import a_base_model
 from tests.fakes.tiny_models import byte_tokenizer, tiny_model
 
 PAIRS = [PairItem(id=str(place), prompt=f"Q{place}?", completion=f"A{place * 7}.") for place in range(4)]
@@ -49,6 +52,20 @@ def test_format_of_the_training_text_is_found(text_format):
     assert (found.join, found.separator) == (text_format.join, text_format.separator)
     if text_format.join == "separator":
         assert found.ends_with_eos == text_format.ends_with_eos
+
+
+@pytest.mark.parametrize("text_format", [TextFormat(separator="\n"), TextFormat(join="chat_template")], ids=str)
+def test_counted_tokens_are_those_that_a_job_reads(text_format):
+    base = taught(text_format)
+    store = FakeArtifactStore()
+    store.put("tokenizer", base.tokenizer.backend_tokenizer.to_str().encode())
+    found = measure_text_format(base, PAIRS)
+    registered = a_base_model().model_copy(update={"text_format": found, "tokenizer_key": "tokenizer"})
+
+    counted = [TokenCounter(store)(registered, pair) for pair in PAIRS]
+
+    assert counted == [len(example.tokens) for example in ItemEncoder(base.tokenizer, found, 200)(PAIRS)]
+    assert (found.template_tokens > 0) == (text_format.join == "chat_template")
 
 
 def test_format_that_cannot_hold_the_pairs_is_no_candidate():
