@@ -3,55 +3,235 @@
 Each name here has an entry in ``core.unlearning.methods.METHODS``; a test compares the two tables.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
-AdapterRank = Literal[4, 8, 16, 32, 64, 128]  # the exported rank is twice this, so it stays in the list vLLM serves
+from core.domain.options import Initializer, RetainCorpus, RetainLoss, TrainedOptions
+
+Beta = Annotated[float, Field(gt=0, le=1000)]
 
 
-class LokuOptions(BaseModel):
-    """LoKU: inverted hinge loss on an adapter initialised by Fisher-weighted low-rank approximation.
+class LokuOptions(TrainedOptions):
+    """Inverted hinge loss on an adapter initialised by Fisher-weighted low-rank approximation (LoKU).
 
     Source: Cha et al., ICLR 2025 (arXiv 2408.06621). Where a default differs from the paper's, the README section of
     ``core/unlearning`` says why and by which measurement.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # JSON could not store them
     name: Literal["loku"] = "loku"
-    learning_rate: float = Field(default=5e-4, gt=0, le=1)
-    num_epochs: int = Field(default=10, ge=1, le=100)
-    max_steps: int | None = Field(default=None, ge=1, le=100_000, description="Overrides num_epochs when given.")
-    min_steps: int = Field(
-        default=60, ge=1, le=100_000, description="Short forget sets are passed more often, up to this."
-    )
-    warmup_ratio: float = Field(default=0.1, ge=0, le=1)
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    batch_size: int = Field(default=32, ge=1, le=1024, description="Rows of each set a step, forget and retain.")
-    r: AdapterRank = Field(default=16, description="Rank of the trained pair; the exported adapter has rank 2r.")
-    lora_alpha: float = Field(default=32.0, gt=0, le=4096)
-    target_modules: Annotated[list[ModuleName], Field(min_length=1)] | Literal["all-linear"] = "all-linear"
-    retain_weight: float = Field(default=2.0, ge=0, le=1000)
-    initializer: Literal["fila", "lora"] = "fila"
-    fisher: Literal["exact", "paper"] = Field(
-        default="exact",
-        description="paper reproduces the published estimate: squared batch gradients and an absolute epsilon.",
-    )
-    fisher_epsilon: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="A share of each matrix's mean retain Fisher (default 1.0); absolute in paper mode (default 1e-5).",
-    )
-    fisher_retain_items: int = Field(default=512, ge=1, description="Retain rows behind the cached retain Fisher.")
-    early_stopping: bool = True
-    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    initializer: Initializer = "fila"
 
 
-# With one method there is nothing to discriminate; further methods join this union by their ``name``.
-MethodOptions = Annotated[LokuOptions, Field()]
+class IhlOptions(TrainedOptions):
+    """Inverted hinge loss on a plain LoRA."""
 
-METHOD_OPTIONS: dict[str, type[LokuOptions]] = {"loku": LokuOptions}
+    name: Literal["ihl"] = "ihl"
+
+
+class GaFilaOptions(TrainedOptions):
+    """Gradient ascent on a FILA-initialised adapter, without a retain loss."""
+
+    name: Literal["ga_fila"] = "ga_fila"
+    initializer: Initializer = "fila"
+    retain_loss: RetainLoss = "none"
+    early_stopping: Literal[True] = True
+
+
+class GdFilaOptions(TrainedOptions):
+    """Gradient difference on a FILA-initialised adapter."""
+
+    name: Literal["gd_fila"] = "gd_fila"
+    initializer: Initializer = "fila"
+    early_stopping: Literal[True] = True
+
+
+class RegluOptions(TrainedOptions):
+    """Inverted hinge loss on an adapter initialised from feature covariances, kept out of the retain directions."""
+
+    name: Literal["reglu"] = "reglu"
+    initializer: Initializer = "rila"
+    rol_weight: float = Field(default=0.5, ge=0, le=1000)
+
+
+class GdRilaOptions(TrainedOptions):
+    """Gradient difference on a RILA-initialised adapter."""
+
+    name: Literal["gd_rila"] = "gd_rila"
+    initializer: Initializer = "rila"
+    early_stopping: Literal[True] = True
+
+
+class GradientAscentOptions(TrainedOptions):
+    """Gradient ascent on the forget set alone."""
+
+    name: Literal["gradient_ascent"] = "gradient_ascent"
+    retain_loss: RetainLoss = "none"
+    early_stopping: Literal[True] = True
+
+
+class RandomLabelsOptions(TrainedOptions):
+    """Fine-tuning on the forget texts with every label drawn at random, once."""
+
+    name: Literal["random_labels"] = "random_labels"
+    retain_loss: RetainLoss = "none"
+
+
+class AdversarialLabelsOptions(TrainedOptions):
+    """Fine-tuning on the forget texts with the base model's best wrong token as every label."""
+
+    name: Literal["adversarial_labels"] = "adversarial_labels"
+    retain_loss: RetainLoss = "none"
+
+
+class GaGdInDistributionOptions(TrainedOptions):
+    """Gradient ascent with descent on the retain set."""
+
+    name: Literal["ga_gd_in_distribution"] = "ga_gd_in_distribution"
+    early_stopping: Literal[True] = True
+
+
+class GaGdGeneralOptions(TrainedOptions):
+    """Gradient ascent with descent on the general corpus."""
+
+    name: Literal["ga_gd_general"] = "ga_gd_general"
+    retain_corpus: RetainCorpus = "general"
+    early_stopping: Literal[True] = True
+
+
+class GaKlInDistributionOptions(TrainedOptions):
+    """Gradient ascent, staying close to the base model's predictions on the retain set."""
+
+    name: Literal["ga_kl_in_distribution"] = "ga_kl_in_distribution"
+    retain_loss: RetainLoss = "kl"
+    early_stopping: Literal[True] = True
+
+
+class GaKlGeneralOptions(TrainedOptions):
+    """Gradient ascent, staying close to the base model's predictions on the general corpus."""
+
+    name: Literal["ga_kl_general"] = "ga_kl_general"
+    retain_loss: RetainLoss = "kl"
+    retain_corpus: RetainCorpus = "general"
+    early_stopping: Literal[True] = True
+
+
+class NpoOptions(TrainedOptions):
+    """Negative preference optimisation."""
+
+    name: Literal["npo"] = "npo"
+    beta: Beta = 0.1
+
+
+class SimNpoOptions(TrainedOptions):
+    """Negative preference optimisation without a reference model, by length-normalised likelihoods."""
+
+    name: Literal["simnpo"] = "simnpo"
+    beta: Beta = 4.5
+    delta: float = Field(default=0.0, ge=0, le=100, description="Margin on the mean loss of a token, in nats.")
+    forget_weight: float = Field(default=0.125, gt=0, le=1000)
+
+
+class DpoIdkOptions(TrainedOptions):
+    """Direct preference optimisation of "I don't know" over the answer."""
+
+    name: Literal["dpo_idk"] = "dpo_idk"
+    beta: Beta = 0.1
+
+
+class RmuOptions(TrainedOptions):
+    """Representation misdirection: hidden states of forget texts move to a fixed random direction."""
+
+    name: Literal["rmu"] = "rmu"
+    layer: int | None = Field(default=None, ge=0, le=1000, description="Decoder layer; default: half of the depth.")
+    steering: float = Field(
+        default=2.0, gt=0, le=1e6, description="Length of the target, in mean lengths of the hidden states."
+    )
+
+
+class UndialOptions(TrainedOptions):
+    """Self-distillation from the base model's own logits with the true token's lowered."""
+
+    name: Literal["undial"] = "undial"
+    beta: Beta = Field(default=10.0, description="How much the true token's logit is lowered.")
+    retain_loss: RetainLoss = "none"
+
+
+class WgaOptions(TrainedOptions):
+    """Gradient ascent weighted by the token's probability, so that forgotten tokens are left alone."""
+
+    name: Literal["wga"] = "wga"
+    beta: Beta = 1.0
+    early_stopping: Literal[True] = True
+
+
+class SatImpOptions(TrainedOptions):
+    """Gradient ascent weighted by saturation and importance."""
+
+    name: Literal["satimp"] = "satimp"
+    saturation: float = Field(default=5.0, ge=0, le=1000)
+    importance: float = Field(default=1.0, ge=0, le=1000)
+    early_stopping: Literal[True] = True
+
+
+class MaxEntropyOptions(TrainedOptions):
+    """Predictions on the forget texts become uniform."""
+
+    name: Literal["max_entropy"] = "max_entropy"
+
+
+class CeUOptions(TrainedOptions):
+    """Cross-entropy against the model's own distribution without the true token."""
+
+    name: Literal["ce_u"] = "ce_u"
+    retain_loss: RetainLoss = "none"
+
+
+class PduOptions(TrainedOptions):
+    """Flat logits on the forget texts, with a retain loss that must stay under a bound (primal-dual)."""
+
+    name: Literal["pdu"] = "pdu"
+    retain_weight: float = Field(default=0.0, ge=0, le=1000, description="Where the dual variable starts.")
+    retain_bound: float | None = Field(default=0.1, ge=0, le=100)
+
+
+class SamNpoOptions(TrainedOptions):
+    """Negative preference optimisation at the sharpest point nearby, which relearning finds harder to undo."""
+
+    name: Literal["sam_npo"] = "sam_npo"
+    beta: Beta = 0.1
+    sharpness_radius: float = Field(default=0.01, gt=0, le=10)
+
+
+MethodOptions = Annotated[
+    LokuOptions
+    | IhlOptions
+    | GaFilaOptions
+    | GdFilaOptions
+    | RegluOptions
+    | GdRilaOptions
+    | GradientAscentOptions
+    | RandomLabelsOptions
+    | AdversarialLabelsOptions
+    | GaGdInDistributionOptions
+    | GaGdGeneralOptions
+    | GaKlInDistributionOptions
+    | GaKlGeneralOptions
+    | NpoOptions
+    | SimNpoOptions
+    | DpoIdkOptions
+    | RmuOptions
+    | UndialOptions
+    | WgaOptions
+    | SatImpOptions
+    | MaxEntropyOptions
+    | CeUOptions
+    | PduOptions
+    | SamNpoOptions,
+    Field(discriminator="name"),
+]
+
+METHOD_OPTIONS: dict[str, type[MethodOptions]] = {
+    options.model_fields["name"].default: options for options in get_args(get_args(MethodOptions)[0])
+}
 DEFAULT_METHOD = "loku"

@@ -86,7 +86,7 @@ class TrajectoryPoint(BaseModel):
     model_config = _FROZEN
     step: int
     forget_loss: float | None  # None: the forget set was under its thresholds, so this step only repaired
-    retain_loss: float
+    retain_loss: float | None  # None: the method has none
     forget_metrics: dict[str, float] | None = None  # only at the steps that asked whether to stop
 
 

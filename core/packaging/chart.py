@@ -34,7 +34,7 @@ def trajectory_charts(training: TrainingSummary) -> list[Chart]:
     points = training.trajectory
     losses: dict[str, Points] = {
         "forget loss": [(point.step, point.forget_loss) for point in points if point.forget_loss is not None],
-        "retain loss": [(point.step, point.retain_loss) for point in points],
+        "retain loss": [(point.step, point.retain_loss) for point in points if point.retain_loss is not None],
     }
     metrics: dict[str, list[tuple[float, float]]] = {}
     for point in points:

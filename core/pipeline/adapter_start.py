@@ -2,34 +2,28 @@ import dataclasses
 from collections.abc import Callable
 
 from core.data.corpus import Example
-from core.domain.catalog import LokuOptions
+from core.domain.options import TrainedOptions
 from core.domain.report import FisherSummary
-from core.modeling.adapter import Adapter, Linear
+from core.modeling.adapter import Adapter, Linear, attach
 from core.modeling.base_model import BaseModel
 from core.ports import JobMonitor
 from core.unlearning.checkpoint import TrainingState
-from core.unlearning.initialize import RetainFisher, attach_fila, attach_lora, importance_of_rows
+from core.unlearning.initialize import RetainStatistics, initial_pairs, plain_pairs
 
 
 def start_adapter(
-    base: BaseModel,
-    layers: dict[str, Linear],
-    forget: list[Example],
-    retain_fisher: RetainFisher | None,
-    options: LokuOptions,
+    base: BaseModel, layers: dict[str, Linear], forget: list[Example], about: RetainStatistics, options: TrainedOptions
 ) -> tuple[Adapter, FisherSummary | None]:
-    """Attach a fresh adapter: by FILA when there is Fisher information, else plain LoRA."""
-    if retain_fisher is None:
-        return attach_lora(base, layers, options), None
-    importance, summary = importance_of_rows(base, layers, forget, retain_fisher, options)
-    return attach_fila(base, layers, importance, options), summary
+    """Attach a fresh adapter, initialised as the options say."""
+    pairs = initial_pairs(base, layers, forget, about, options)
+    return attach(base.model, pairs.by_layer, scaling=options.lora_alpha / options.r), pairs.fisher
 
 
 def resume_adapter(
-    base: BaseModel, layers: dict[str, Linear], state: TrainingState, options: LokuOptions
+    base: BaseModel, layers: dict[str, Linear], state: TrainingState, options: TrainedOptions
 ) -> tuple[Adapter, FisherSummary | None]:
-    """Attach the adapter of an earlier attempt; its anchors are in the checkpoint, so no Fisher pass is repeated."""
-    adapter = attach_lora(base, layers, options)
+    """Attach the adapter of an earlier attempt; its anchors are in the checkpoint, so nothing is initialised anew."""
+    adapter = attach(base.model, plain_pairs(layers, options), scaling=options.lora_alpha / options.r)
     adapter.load(state.adapter)
     return adapter, FisherSummary.model_validate_json(state.notes) if state.notes else None
 

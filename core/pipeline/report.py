@@ -6,14 +6,13 @@ from datetime import datetime
 from core.domain.report import (
     BaseModelSummary,
     EvaluationReport,
-    FisherSummary,
     SetResult,
     Thresholds,
-    TrainingSummary,
 )
 from core.domain.request import Disposition, ItemDisposition
 from core.evaluation.verdict import Judgement
 from core.modeling.base_model import BaseModel
+from core.pipeline.learn import Learned
 from core.pipeline.measure import Comparison
 from core.pipeline.sets import EncodedSets
 from core.pipeline.task import RunTask
@@ -37,10 +36,8 @@ class Facts:
     judgement: Judgement
     thresholds: Thresholds
     comparison: Comparison
-    training: TrainingSummary
-    fisher: FisherSummary | None
+    learned: Learned
     seconds: dict[str, float]
-    target_modules: list[str]
 
 
 def assemble(task: RunTask, base: BaseModel, sets: EncodedSets, facts: Facts, *, now: datetime) -> EvaluationReport:
@@ -65,14 +62,14 @@ def assemble(task: RunTask, base: BaseModel, sets: EncodedSets, facts: Facts, *,
         forget=facts.judgement.mark(facts.comparison.forget),
         retain=facts.comparison.retain,
         holdout=facts.comparison.holdout,
-        training=facts.training,
-        fisher=facts.fisher,
+        training=facts.learned.training,
+        fisher=facts.learned.fisher,
         excluded_retain_items=sets.excluded_retain,
         excluded_holdout_items=sets.excluded_holdout,
         duplicate_retain_items=sets.duplicate_retain,
         retain_rows_unseen=sets.measures_unseen,
         adapter_rank=2 * task.spec.method.r,
-        target_modules=facts.target_modules,
+        target_modules=sorted(facts.learned.adapter.layers),
         seeds={"method": task.spec.method.seed},
         versions=versions(),
         device=base.device.type,

@@ -7,23 +7,17 @@ from core.domain.job import Stage
 from core.domain.policy import POLICIES
 from core.evaluation.thresholds import choose_thresholds
 from core.evaluation.verdict import judge
-from core.modeling.adapter import target_linears
 from core.modeling.base_model import choose_device, load_base_model, locate
 from core.packaging.report_page import render
 from core.packaging.verify import Probe
-from core.pipeline.adapter_start import resume_adapter, saver, start_adapter
-from core.pipeline.fisher_cache import cached_retain_fisher
+from core.pipeline.learn import Lesson, train_adapter
 from core.pipeline.measure import compared, measure
 from core.pipeline.package import build_package
 from core.pipeline.report import Facts, assemble, dispositions
 from core.pipeline.sets import encode_sets
-from core.pipeline.stop import StopRule
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunOutcome, RunTask
 from core.ports import ArtifactStore, Clock, JobMonitor
-from core.unlearning.checkpoint import TrainingState
-from core.unlearning.methods import METHODS
-from core.unlearning.training import Hooks, TrainingData, planned_steps, train
 
 
 def run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock) -> RunOutcome:
@@ -48,30 +42,12 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock)
         path = locate(task.base_model.source, task.base_model.revision)
         base = load_base_model(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
         sets = encode_sets(task, base)
-        layers = target_linears(base.model, options.target_modules)
-        checkpoint = monitor.load_checkpoint()
-        state = TrainingState.parse(checkpoint) if checkpoint else None
 
     with watch.stage(Stage.BASELINE):
         before = measure(base, sets, seed=options.seed)
         thresholds = choose_thresholds(POLICIES[task.spec.policy], before.holdout)
 
-    with watch.stage(Stage.FISHER):
-        needed = options.initializer == "fila" and state is None
-        fisher = cached_retain_fisher(task, base, layers, sets, cache) if needed else None
-
-    with watch.stage(Stage.INITIALIZE):
-        if state is None:
-            adapter, fisher_summary = start_adapter(base, layers, sets.forget, fisher, options)
-        else:
-            adapter, fisher_summary = resume_adapter(base, layers, state, options)
-        del fisher  # as large as the base model, and done with
-
-    with watch.stage(Stage.TRAIN, total_steps=planned_steps(options, len(sets.forget))):
-        stop = StopRule(base, sets.forget, sets.retain_measured, thresholds, before, monitor)
-        hooks = Hooks(monitor.advance, stop, stop.num_rows, saver(monitor, fisher_summary))
-        data = TrainingData(forget=sets.forget, retain=sets.retain_trained)
-        training = train(base, adapter, METHODS[options.name], data, options, hooks, resume=state)
+    learned = train_adapter(Lesson(task, base, sets, before, thresholds), options, monitor, cache, watch)
 
     with watch.stage(Stage.EVALUATE):
         after = measure(base, sets, seed=options.seed)
@@ -79,10 +55,10 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock)
         judgement = judge(comparison.forget, comparison.retain, thresholds)
 
     with watch.stage(Stage.PACKAGE):
-        facts = Facts(judgement, thresholds, comparison, training, fisher_summary, watch.seconds, sorted(layers))
+        facts = Facts(judgement, thresholds, comparison, learned, watch.seconds)
         report = assemble(task, base, sets, facts, now=clock())
         probe = Probe(before.probe_ids, trained_logits=after.probe_logits, base_logits=before.probe_logits)
-        adapter_zip = build_package(task, base, adapter, probe, report)
+        adapter_zip = build_package(task, base, learned.adapter, probe, report)
 
     report = report.model_copy(update={"timings_seconds": watch.seconds})
     return RunOutcome(adapter_zip, report, render(report), dispositions(report.forget))

@@ -2,6 +2,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import torch
+
 from core.data.corpus import Example
 from core.domain.report import ItemResult, Thresholds
 from core.evaluation.metric import Evidence
@@ -16,6 +18,8 @@ from core.unlearning.training import StopCheck
 # Training aims above the gate that it will be judged by: it stops when it has lost at most this share of what the
 # gate allows, for the measured rows are a sample, and the rows that nobody measures should pass as well.
 ALLOWED_LOSS_SHARE = 0.5
+# Enough to tell a model that knows something from one that guesses.
+WATCHED_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class StopRule:
     thresholds: Thresholds
     before: Measurement
     monitor: JobMonitor
+    base_retain_loss: float | None = None  # given where no step sees the retain set, for damage must not go unnoticed
 
     @property
     def num_rows(self) -> int:
@@ -55,8 +60,9 @@ class StopRule:
             kept = self._kept()
             shown |= {f"retain_{name}_share": share for name, share in kept.items()}
             kept_share = min((kept[gate.metric] - gate.at_least_ratio for gate in self.thresholds.retain), default=0.0)
+        rise = None if self.base_retain_loss is None else watched_loss(self.base, self.retain) - self.base_retain_loss
         self.monitor.metrics("stop check", shown)
-        return StopCheck(metrics=shown, forgotten=forgotten, margin=kept_share, aim=self._aim())
+        return StopCheck(metrics=shown, forgotten=forgotten, margin=kept_share, aim=self._aim(), retain_loss_rise=rise)
 
     def _kept(self) -> dict[str, float]:
         """Return each gated metric of the retain set as a share of its value before; 0 where there was none."""
@@ -75,3 +81,9 @@ class StopRule:
     def _measure(self, examples: Sequence[Example], names: Sequence[str]) -> list[dict[str, float]]:
         scored = score_items(self.base.model, examples, pad_id=self.base.pad_id)
         return [{name: METRICS[name].of_item(Evidence(item)) for name in names} for item in scored]
+
+
+def watched_loss(base: BaseModel, retain: Sequence[Example]) -> float:
+    """Return the mean loss of a content token over some retain rows under the model as it is, in nats."""
+    scored = score_items(base.model, retain[:WATCHED_ROWS], pad_id=base.pad_id)
+    return -float(torch.cat([item.log_prob for item in scored]).mean())

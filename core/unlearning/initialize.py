@@ -6,13 +6,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from core.data.corpus import Example
-from core.domain.catalog import LokuOptions
+from core.domain.options import TrainedOptions
 from core.domain.report import FisherSummary
-from core.modeling.adapter import Adapter, Linear, attach, weight_of
+from core.modeling.adapter import Linear, LowRankPair, weight_of
 from core.modeling.base_model import BaseModel
+from core.unlearning.features import output_features
 from core.unlearning.fisher import FisherPass, retain_fisher, row_importance
 from core.unlearning.initializers.fila import fila
 from core.unlearning.initializers.lora import plain_lora
+from core.unlearning.initializers.pissa import pissa
+from core.unlearning.initializers.rila import rila
 
 PAPER_EPSILON = 1e-5
 DEFAULT_EPSILON_SHARE = 1.0
@@ -31,27 +34,35 @@ class RetainFisher:
         return save({name: value.cpu().contiguous() for name, value in self.diagonal.items()})
 
 
-def parse_fisher(payload: bytes, *, items: int, device: torch.device) -> RetainFisher:
+@dataclass(frozen=True)
+class RetainStatistics:
+    """What initializer and regulariser need to know about the retain set; what nobody needs is absent."""
+
+    fisher: RetainFisher | None = None
+    features: dict[str, Tensor] | None = None  # (n, out) of each layer, as ``core.unlearning.features`` gives them
+
+
+def parse_fisher(payload: bytes, *, items: int, device: torch.device, from_cache: bool) -> RetainFisher:
     """Return what :meth:`RetainFisher.dump` stored."""
     diagonal = {name: value.to(device) for name, value in load(payload).items()}
-    return RetainFisher(diagonal=diagonal, items=items, from_cache=True)
+    return RetainFisher(diagonal=diagonal, items=items, from_cache=from_cache)
 
 
 def measure_retain_fisher(
-    base: BaseModel, layers: dict[str, Linear], retain: Sequence[Example], options: LokuOptions
+    base: BaseModel, layers: dict[str, Linear], retain: Sequence[Example], options: TrainedOptions
 ) -> RetainFisher:
     """Return the retain Fisher. It depends on the base model and the retain set alone, so callers cache it."""
     diagonal = retain_fisher(base.model, layers, retain, fisher_pass(base, options))
     return RetainFisher(diagonal=diagonal, items=len(retain), from_cache=False)
 
 
-def fisher_pass(base: BaseModel, options: LokuOptions) -> FisherPass:
+def fisher_pass(base: BaseModel, options: TrainedOptions) -> FisherPass:
     """Return how this job takes gradients."""
     return FisherPass(pad_id=base.pad_id, per_example=options.fisher == "exact")
 
 
 def importance_of_rows(
-    base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: LokuOptions
+    base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: TrainedOptions
 ) -> tuple[dict[str, Tensor], FisherSummary]:
     """Return the importance of each output row of each layer, and what stood behind it.
 
@@ -77,7 +88,7 @@ def importance_of_rows(
     return rows, summary
 
 
-def _epsilon(diagonal: Tensor, options: LokuOptions) -> float:
+def _epsilon(diagonal: Tensor, options: TrainedOptions) -> float:
     if options.fisher == "paper":
         return PAPER_EPSILON if options.fisher_epsilon is None else options.fisher_epsilon
     share = DEFAULT_EPSILON_SHARE if options.fisher_epsilon is None else options.fisher_epsilon
@@ -86,20 +97,65 @@ def _epsilon(diagonal: Tensor, options: LokuOptions) -> float:
     return share * mean if mean > 0 else 1.0
 
 
-def attach_fila(
-    base: BaseModel, layers: dict[str, Linear], importance: dict[str, Tensor], options: LokuOptions
-) -> Adapter:
-    """Return the adapter with every pair initialised by FILA and anchored."""
+@dataclass(frozen=True)
+class Pairs:
+    """The initial pairs and anchors of every layer, and what they were made from."""
+
+    by_layer: dict[str, tuple[LowRankPair, LowRankPair]]
+    fisher: FisherSummary | None = None
+
+
+def initial_pairs(
+    base: BaseModel,
+    layers: dict[str, Linear],
+    forget: Sequence[Example],
+    about: RetainStatistics,
+    options: TrainedOptions,
+) -> Pairs:
+    """Return the pairs that the chosen initializer gives each layer.
+
+    Args:
+        base: the model without an adapter.
+        layers: those that get one.
+        forget: what the Fisher information or the features of the forget set come from.
+        about: what the initializer needs of the retain set; its Fisher information is used up.
+        options: the choice and its knobs.
+    """
     scaling = options.lora_alpha / options.r
-    pairs = {
-        name: fila(weight_of(layer), row_importance=importance[name], rank=options.r, scaling=scaling)
-        for name, layer in layers.items()
-    }
-    return attach(base.model, pairs, scaling=scaling)
+    match options.initializer:
+        case "fila" if about.fisher is not None:
+            importance, summary = importance_of_rows(base, layers, forget, about.fisher, options)
+            return Pairs(
+                {
+                    name: fila(weight_of(layer), row_importance=importance[name], rank=options.r, scaling=scaling)
+                    for name, layer in layers.items()
+                },
+                fisher=summary,
+            )
+        case "rila" if about.features is not None:
+            mine = output_features(base, layers, forget[: options.rila_items])
+            return Pairs(
+                {
+                    name: rila(
+                        weight_of(layer),
+                        forget_features=mine[name],
+                        retain_features=about.features[name],
+                        rank=options.r,
+                        beta=options.rila_beta,
+                    )
+                    for name, layer in layers.items()
+                }
+            )
+        case "pissa":
+            return Pairs(
+                {name: pissa(weight_of(layer), rank=options.r, scaling=scaling) for name, layer in layers.items()}
+            )
+        case "lora":
+            return Pairs(plain_pairs(layers, options))
+    raise ValueError(f"initializer {options.initializer} needs statistics of the retain set")
 
 
-def attach_lora(base: BaseModel, layers: dict[str, Linear], options: LokuOptions) -> Adapter:
-    """Return the adapter with plain LoRA initialisation."""
+def plain_pairs(layers: dict[str, Linear], options: TrainedOptions) -> dict[str, tuple[LowRankPair, LowRankPair]]:
+    """Return plain LoRA's pairs: the start of a run, and the shapes that a checkpoint is loaded into."""
     generator = torch.Generator().manual_seed(options.seed)
-    pairs = {name: plain_lora(weight_of(layer), rank=options.r, generator=generator) for name, layer in layers.items()}
-    return attach(base.model, pairs, scaling=options.lora_alpha / options.r)
+    return {name: plain_lora(weight_of(layer), rank=options.r, generator=generator) for name, layer in layers.items()}

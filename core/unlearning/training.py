@@ -1,27 +1,19 @@
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from core.data.batches import training_batch
-from core.data.collate import collate
-from core.data.corpus import Example
-from core.domain.catalog import LokuOptions
 from core.domain.errors import DivergedError
+from core.domain.options import TrainedOptions
 from core.domain.report import TrainingSummary, TrajectoryPoint
 from core.modeling.adapter import Adapter
-from core.modeling.base_model import BaseModel
-from core.modeling.scoring import score
 from core.unlearning.checkpoint import Passing, TrainingState
-from core.unlearning.methods import ForgetLoss
+from core.unlearning.step import Plan, StepLosses, TakeStep, TrainingData
 
 CHECKPOINT_EVERY = 10
 # A stop check is a forward pass over the forget set; all of them together may cost this share of the training.
 STOP_CHECK_SHARE = 0.2
-# The retain rows of a run are drawn from their own stream, so that forget and retain sizes do not interfere.
-_RETAIN_STREAM = 7919
 
 
 @dataclass(frozen=True)
@@ -32,6 +24,7 @@ class StopCheck:
     forgotten: bool  # the forget set is under its thresholds
     margin: float | None  # by how much the retain set is above its gate; None where that was not asked
     aim: float  # the margin that is enough
+    retain_loss_rise: float | None = None  # of sampled retain tokens over the base model, where the steps see none
 
     @property
     def passes(self) -> bool:
@@ -54,23 +47,7 @@ class Hooks:
     save: Callable[[TrainingState], None]
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What a step minimises. Without a forget loss it repairs only."""
-
-    forget_loss: ForgetLoss | None
-    retain_weight: float
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The two sets, encoded."""
-
-    forget: Sequence[Example]
-    retain: Sequence[Example]
-
-
-def planned_steps(options: LokuOptions, num_forget: int) -> int:
+def planned_steps(options: TrainedOptions, num_forget: int) -> int:
     """Return the length of the schedule: epochs over the forget set, but never fewer than ``min_steps``."""
     if options.max_steps is not None:
         return options.max_steps
@@ -78,7 +55,7 @@ def planned_steps(options: LokuOptions, num_forget: int) -> int:
     return max(options.num_epochs * per_epoch, options.min_steps)
 
 
-def learning_rate(options: LokuOptions, *, step: int, total: int) -> float:
+def learning_rate(options: TrainedOptions, *, step: int, total: int) -> float:
     """Return the rate of a step: linear warm-up, then linear decay towards zero."""
     warmup = max(1, round(options.warmup_ratio * total))
     if step < warmup:
@@ -87,34 +64,32 @@ def learning_rate(options: LokuOptions, *, step: int, total: int) -> float:
 
 
 def train(
-    base: BaseModel,
     adapter: Adapter,
-    forget_loss: ForgetLoss,
+    take_step: TakeStep,
     data: TrainingData,
-    options: LokuOptions,
+    options: TrainedOptions,
     hooks: Hooks,
     *,
     resume: TrainingState | None = None,
 ) -> TrainingSummary:
     """Train the adapter in place until the forget set is forgotten and the retain set kept, or the schedule ends.
 
-    Each step is one fused batch: forget and retain rows share the forward and the backward pass, and the loss is
-    ``forget_loss + retain_weight * cross_entropy``, each a mean over its own tokens. While the last stop check found
-    the forget set forgotten, steps only repair: pushing further below the thresholds would cost utility, and a
-    model that knows less about a text than one that never saw it gives the deletion away. Where adapters passed a stop
-    check on the way, the one with the widest margin is what the adapter is left as.
+    While the last stop check found the forget set forgotten, steps only repair: pushing further below the thresholds
+    would cost utility, and a model that knows less about a text than one that never saw it gives the deletion away.
+    A method without a retain loss has nothing to repair with, so it stops there. Where adapters passed a stop check on
+    the way, the one with the widest margin is what the adapter is left as.
 
     Args:
-        base: the base model with the adapter attached.
         adapter: what is trained; its anchors stay.
-        forget_loss: sees the content places of the forget rows only.
+        take_step: one update.
         data: both sets, not empty.
         options: the knobs.
         hooks: progress, stop check, checkpoints.
         resume: where an earlier attempt stood; the run goes on as if it had not been interrupted.
 
     Raises:
-        DivergedError: a loss is not finite; nothing trained on it is delivered.
+        DivergedError: a loss is not finite, or the model keeps less than one that guesses; nothing trained on it is
+            delivered.
     """
     total, check_every = planned_steps(options, len(data.forget)), _check_interval(options, data, hooks.rows_a_measure)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
@@ -125,13 +100,15 @@ def train(
         trajectory, step, forgotten, best = list(resume.trajectory), resume.step, resume.forgotten, resume.best
     while step < total and not reached:
         _set_rate(optimizer, learning_rate(options, step=step, total=total))
-        objective = Objective(forget_loss=None if forgotten else forget_loss, retain_weight=options.retain_weight)
-        losses = _step(base, adapter, objective, data, options, optimizer, step=step)
+        weight = retain_weight(options, trajectory)
+        losses = take_step(Plan(step=step, forgetting=not forgotten, retain_weight=weight), optimizer)
         step += 1
         check = hooks.measure() if options.early_stopping and (step % check_every == 0 or step == total) else None
         trajectory.append(_point(step, losses, check))
+        _require_sane(adapter, losses, check, trajectory)
         if check is not None:
-            forgotten, reached = check.forgotten, check.reached
+            forgotten = check.forgotten
+            reached = check.reached or (forgotten and options.retain_loss == "none")
             best = _better(best, check, adapter, step=step)
         hooks.on_step(step)
         if step % CHECKPOINT_EVERY == 0 and step < total and not reached:
@@ -148,6 +125,23 @@ def train(
     )
 
 
+def retain_weight(options: TrainedOptions, trajectory: Sequence[TrajectoryPoint]) -> float:
+    """Return the weight of the retain loss at the next step.
+
+    With a bound it is the dual variable of ``retain_loss <= bound``: it grows by ``dual_step`` times what each step was
+    over, and shrinks, not below the weight it started with, when the retain loss is under (PDU). It is a function of
+    the trajectory, so a resumed run has it too.
+    """
+    weight = options.retain_weight
+    if options.retain_bound is None:
+        return weight
+    for point in trajectory:
+        if point.retain_loss is not None:
+            over = point.retain_loss - options.retain_bound
+            weight = max(options.retain_weight, weight + options.dual_step * over)
+    return weight
+
+
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -160,41 +154,31 @@ def _better(best: Passing | None, check: StopCheck, adapter: Adapter, *, step: i
     return Passing.capture(adapter, margin=check.margin, step=step)
 
 
-def _step(
-    base: BaseModel,
-    adapter: Adapter,
-    objective: Objective,
-    data: TrainingData,
-    options: LokuOptions,
-    optimizer: torch.optim.Optimizer,
-    *,
-    step: int,
-) -> tuple[float | None, float]:
-    forget = _rows(data.forget, options, step=step, seed=options.seed) if objective.forget_loss else []
-    retain = _rows(data.retain, options, step=step, seed=options.seed + _RETAIN_STREAM)
-    batch = collate([*forget, *retain], pad_id=base.pad_id).to(base.device)
-    scores = score(base.model, batch)
-    is_forget = scores.row < len(forget)
-    kept = scores.where(~is_forget)
-    retain_value = functional.cross_entropy(kept.logits.float(), kept.target)
-    loss: Tensor = objective.retain_weight * retain_value
-    forget_value = objective.forget_loss(scores.where(is_forget & scores.content)) if objective.forget_loss else None
-    if forget_value is not None:
-        loss = loss + forget_value
-    if not torch.isfinite(loss):
-        raise DivergedError(f"the loss is not finite at step {step + 1}: lower learning_rate")
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(adapter.parameters(), options.max_grad_norm)
-    optimizer.step()
-    return None if forget_value is None else float(forget_value.detach()), float(retain_value.detach())
+def _require_sane(
+    adapter: Adapter, losses: StepLosses, check: StopCheck | None, trajectory: Sequence[TrajectoryPoint]
+) -> None:
+    """Return unless the model knows less of the retain set than what it knew and a guess together.
+
+    Past that bound no step will bring it back.
+
+    Raises:
+        DivergedError: with the last numbers that were good.
+    """
+    guessing = math.log(adapter.model.config.vocab_size)  # nats a token
+    first = trajectory[0].retain_loss or 0.0
+    rises = [None if losses.retain is None else losses.retain - first, check.retain_loss_rise if check else None]
+    if all(rise is None or rise <= guessing for rise in rises):
+        return
+    good = next((point for point in reversed(trajectory[:-1]) if point.forget_metrics), None)
+    numbers = ", ".join(f"{name} {value:.3g}" for name, value in (good.forget_metrics or {}).items()) if good else ""
+    last = f"; the last check that was good, at step {good.step}: {numbers}" if good else ""
+    raise DivergedError(
+        f"the retain loss rose by more than {guessing:.1f}, that of a guess, by step {trajectory[-1].step}: lower "
+        f"learning_rate or raise retain_weight{last}"
+    )
 
 
-def _rows(examples: Sequence[Example], options: LokuOptions, *, step: int, seed: int) -> list[Example]:
-    return [examples[at] for at in training_batch(examples, batch_size=options.batch_size, step=step, seed=seed)]
-
-
-def _check_interval(options: LokuOptions, data: TrainingData, rows_a_measure: int) -> int:
+def _check_interval(options: TrainedOptions, data: TrainingData, rows_a_measure: int) -> int:
     """Return how many steps lie between stop checks, so that these stay within their share of the cost.
 
     A step passes its rows forward and backward, three times the cost of the forward pass of a check.
@@ -203,7 +187,7 @@ def _check_interval(options: LokuOptions, data: TrainingData, rows_a_measure: in
     return max(2, round(rows_a_measure / (3 * rows_a_step * STOP_CHECK_SHARE)))
 
 
-def _point(step: int, losses: tuple[float | None, float], check: StopCheck | None) -> TrajectoryPoint:
+def _point(step: int, losses: StepLosses, check: StopCheck | None) -> TrajectoryPoint:
     return TrajectoryPoint(
-        step=step, forget_loss=losses[0], retain_loss=losses[1], forget_metrics=check.metrics if check else None
+        step=step, forget_loss=losses.forget, retain_loss=losses.retain, forget_metrics=check.metrics if check else None
     )

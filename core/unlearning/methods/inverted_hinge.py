@@ -4,16 +4,16 @@ from typing import ClassVar
 from torch import Tensor
 
 from core.domain.errors import EmptyBatchError
-from core.modeling.scoring import TokenScores
+from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
 @dataclass(frozen=True)
 class InvertedHinge:
     """Forget loss that pushes the true token below its strongest rival (IHL)."""
 
-    needs_reference: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs()
 
-    def __call__(self, forget: TokenScores) -> Tensor:
+    def __call__(self, batch: ForgetBatch) -> Tensor:
         """Return the mean inverted hinge loss over the answer tokens of a batch.
 
         With ``p`` the predicted distribution and ``y`` the true token, a place costs ``1 + p[y] - max(p[v], v != y)``.
@@ -24,7 +24,7 @@ class InvertedHinge:
         largest probabilities, so neither a one-hot mask nor a copy of the distribution is made.
 
         Args:
-            forget: logits ``(N, V)`` and targets ``(N,)`` at the answer places of a forget batch.
+            batch: logits ``(N, V)`` and targets ``(N,)`` at the answer places of forget rows.
 
         Returns:
             Scalar in ``[0, 2]``, float32 whatever the dtype of the logits.
@@ -35,6 +35,7 @@ class InvertedHinge:
         References:
             Cha et al., ICLR 2025, equation 4, https://openreview.net/forum?id=1ExfUpmIW4.
         """
+        forget = batch.scores
         if not len(forget):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
         probabilities = forget.logits.float().softmax(dim=-1)  # (N, V)

@@ -5,14 +5,16 @@ from hypothesis import strategies as st
 
 from core.domain.errors import EmptyBatchError
 from core.modeling.scoring import TokenScores
+from core.unlearning.forget_loss import ForgetBatch
 from core.unlearning.methods.inverted_hinge import InvertedHinge
 
 
 def scores(logits, target):
     target = torch.tensor(target)
-    return TokenScores(
+    places = TokenScores(
         logits=logits, target=target, row=torch.zeros_like(target), content=torch.ones_like(target, dtype=torch.bool)
     )
+    return ForgetBatch(scores=places, place=torch.arange(len(target)))
 
 
 def test_value_by_hand():

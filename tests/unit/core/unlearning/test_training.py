@@ -1,4 +1,6 @@
 import json
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -8,12 +10,15 @@ from safetensors.torch import save as save_tensors
 from core.data.corpus import Example
 from core.domain.catalog import LokuOptions
 from core.domain.errors import DivergedError
-from core.modeling.adapter import target_linears
+from core.domain.report import TrajectoryPoint
+from core.modeling.adapter import attach, target_linears
 from core.modeling.base_model import BaseModel
 from core.unlearning.checkpoint import TrainingState
-from core.unlearning.initialize import attach_fila, attach_lora, importance_of_rows, measure_retain_fisher
-from core.unlearning.methods import METHODS
-from core.unlearning.training import Hooks, StopCheck, TrainingData, learning_rate, planned_steps, train
+from core.unlearning.forget_loss import Needs
+from core.unlearning.initialize import RetainStatistics, initial_pairs, measure_retain_fisher
+from core.unlearning.methods.inverted_hinge import InvertedHinge
+from core.unlearning.step import FusedStep, StepLosses, TrainingData
+from core.unlearning.training import Hooks, StopCheck, learning_rate, planned_steps, retain_weight, train
 from tests.fakes.tiny_models import VOCAB, byte_tokenizer, tiny_model
 
 
@@ -28,6 +33,14 @@ def rows(count, seed):
         )
         for place in range(count)
     ]
+
+
+@dataclass(frozen=True)
+class NotANumber:
+    needs: ClassVar[Needs] = Needs()
+
+    def __call__(self, batch):
+        return batch.scores.logits.sum() * float("nan")
 
 
 DATA = TrainingData(forget=rows(6, 1), retain=rows(9, 2))
@@ -45,23 +58,26 @@ def never():
     return checked(forgotten=False, margin=None)
 
 
-def run(
-    options, *, resume=None, measure=None, save=lambda _: None, architecture="gpt_neo", forget_loss=METHODS["loku"]
-):
+def statistics(base, layers, options):
+    if options.initializer == "fila":
+        return RetainStatistics(fisher=measure_retain_fisher(base, layers, DATA.retain, options))
+    return RetainStatistics()
+
+
+def run(options, *, resume=None, measure=None, save=lambda _: None, architecture="gpt_neo", forget_loss=None):
     base = base_model(architecture)
     layers = target_linears(base.model, options.target_modules)
-    if options.initializer == "fila":
-        retain = measure_retain_fisher(base, layers, DATA.retain, options)
-        importance, _ = importance_of_rows(base, layers, DATA.forget, retain, options)
-        adapter = attach_fila(base, layers, importance, options)
-    else:
-        adapter = attach_lora(base, layers, options)
+    pairs = initial_pairs(base, layers, DATA.forget, statistics(base, layers, options), options)
+    adapter = attach(base.model, pairs.by_layer, scaling=options.lora_alpha / options.r)
     hooks = Hooks(on_step=lambda _: None, measure=measure or never, rows_a_measure=1, save=save)
-    summary = train(base, adapter, forget_loss, DATA, options, hooks, resume=resume)
+    step = FusedStep(base, adapter, forget_loss or InvertedHinge(), DATA, options)
+    summary = train(adapter, step, DATA, options, hooks, resume=resume)
     return summary, {name: value.clone() for name, value in adapter.tensors().items()}
 
 
 OPTIONS = LokuOptions(max_steps=25, batch_size=4, r=4, lora_alpha=8, learning_rate=5e-3)
+
+PLAIN = OPTIONS.model_copy(update={"initializer": "lora"})
 
 
 def test_same_seed_gives_the_same_bytes():
@@ -159,7 +175,43 @@ def test_early_stopping_can_be_switched_off():
 
 def test_loss_that_is_not_finite_ends_the_run():
     with pytest.raises(DivergedError):
-        run(OPTIONS, forget_loss=lambda scores: scores.logits.sum() * float("nan"))
+        run(OPTIONS, forget_loss=NotANumber())
+
+
+def test_model_that_keeps_less_than_a_guess_ends_the_run():
+    base = base_model()
+    pairs = initial_pairs(base, target_linears(base.model, "all-linear"), DATA.forget, RetainStatistics(), PLAIN)
+    adapter = attach(base.model, pairs.by_layer, scaling=2.0)
+    hooks = Hooks(on_step=lambda _: None, measure=never, rows_a_measure=1, save=lambda _: None)
+
+    def rising(plan, _):
+        return StepLosses(forget=1.0, retain=0.5 + plan.step)
+
+    with pytest.raises(DivergedError, match="by step 7"):  # log(256) is 5.5
+        train(adapter, rising, DATA, PLAIN, hooks)
+
+
+def test_damage_that_only_a_check_sees_ends_the_run_too():
+    seen = iter([1.0, 99.0])
+
+    def measure():
+        return replace(checked(forgotten=False, margin=None, metrics={"es": 0.25}), retain_loss_rise=next(seen))
+
+    with pytest.raises(DivergedError, match=r"at step 2: es 0\.25"):
+        run(OPTIONS.model_copy(update={"retain_loss": "none"}), measure=measure)
+
+
+def test_method_without_a_retain_loss_stops_when_the_set_is_forgotten():
+    summary, _ = run(OPTIONS.model_copy(update={"retain_loss": "none"}), measure=answers(None, -0.3))
+    assert (summary.steps, summary.stopped_early) == (4, True)
+    assert all(point.retain_loss is None for point in summary.trajectory)
+
+
+def test_dual_weight_grows_while_the_bound_is_exceeded_and_never_falls_below_its_start():
+    options = OPTIONS.model_copy(update={"retain_weight": 0.5, "retain_bound": 1.0, "dual_step": 2.0})
+    points = [TrajectoryPoint(step=1, forget_loss=None, retain_loss=value) for value in (1.5, 1.25, 0.0)]
+    assert [retain_weight(options, points[:count]) for count in range(4)] == [0.5, 1.5, 2.0, 0.5]
+    assert retain_weight(OPTIONS, points) == OPTIONS.retain_weight
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_gqa_untied", "phi", "qwen2", "gpt_neox"])

@@ -1,0 +1,37 @@
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.domain.errors import EmptyBatchError
+from core.unlearning.forget_loss import ForgetBatch, Needs, Surroundings
+
+
+@dataclass(frozen=True)
+class RandomLabels:
+    """Cross-entropy against labels that were drawn once, uniformly over the vocabulary's ordinary tokens."""
+
+    labels: Tensor  # (M,) int64, one for each content token of the forget set
+    needs: ClassVar[Needs] = Needs()
+
+    @classmethod
+    def drawn(cls, around: Surroundings) -> Self:
+        """Return the loss with its labels: a function of the seed. Special tokens are never drawn."""
+        tokenizer = around.base.tokenizer
+        special = {*tokenizer.all_special_ids}
+        ordinary = torch.tensor([token for token in range(len(tokenizer)) if token not in special])
+        count = sum(len(example.answer) for example in around.forget)
+        generator = torch.Generator().manual_seed(around.seed)
+        return cls(ordinary[torch.randint(len(ordinary), (count,), generator=generator)].to(around.base.device))
+
+    def __call__(self, batch: ForgetBatch) -> Tensor:
+        """Return the mean cross-entropy against the drawn labels, in nats, not negative.
+
+        References:
+            Yao et al., ACL 2024, https://arxiv.org/abs/2402.15159, section 3 (fine-tuning with random labels).
+        """
+        if not len(batch.scores):
+            raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
+        return functional.cross_entropy(batch.scores.logits.float(), self.labels[batch.place])

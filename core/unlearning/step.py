@@ -1,0 +1,248 @@
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from core.data.batches import training_batch
+from core.data.collate import Batch, collate
+from core.data.corpus import Example
+from core.domain.errors import DivergedError
+from core.domain.options import TrainedOptions
+from core.modeling.adapter import Adapter
+from core.modeling.base_model import BaseModel
+from core.modeling.scoring import TokenScores, score
+from core.unlearning.forget_loss import ForgetBatch, ForgetLoss, Rewritten
+from core.unlearning.hidden_states import capture
+from core.unlearning.retain_loss import retain_loss
+
+# The retain rows of a run are drawn from their own stream, so that forget and retain sizes do not interfere.
+_RETAIN_STREAM = 7919
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The sets of a run, encoded."""
+
+    forget: Sequence[Example]
+    retain: Sequence[Example]
+    rewritten: Sequence[Example] | None = None  # forget items with a refusal as completion, in the same order
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one step shall do."""
+
+    step: int
+    forgetting: bool  # False: only repair
+    retain_weight: float
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What a step saw. A loss that it did not compute is None."""
+
+    forget: float | None
+    retain: float | None
+
+
+class TakeStep(Protocol):
+    """One update of the adapter."""
+
+    def __call__(self, plan: Plan, optimizer: torch.optim.Optimizer) -> StepLosses:
+        """Update the adapter. DivergedError when a loss is not finite; the adapter is as it was then."""
+        ...
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The two losses of a batch, with their graph."""
+
+    forget: Tensor | None
+    retain: Tensor | None
+
+
+@dataclass(frozen=True)
+class FusedStep:
+    """A step on one fused batch: forget and retain rows share the forward and the backward pass.
+
+    The loss is ``forget_weight * forget_loss + retain_weight * retain_loss + rol_weight * penalty``, the first two
+    each a mean over its own places.
+    """
+
+    base: BaseModel
+    adapter: Adapter
+    forget_loss: ForgetLoss
+    data: TrainingData
+    options: TrainedOptions
+    kept_free: dict[str, Tensor] | None = None  # (out, k) of each layer: orthonormal retain directions, for ROL
+
+    def __call__(self, plan: Plan, optimizer: torch.optim.Optimizer) -> StepLosses:
+        """See :class:`TakeStep`."""
+        optimizer.zero_grad(set_to_none=True)
+        if self.options.sharpness_radius and plan.forgetting:
+            losses = self._sharp_backward(plan)
+        else:
+            losses = self.losses(plan)
+            self._backward(plan, losses)
+        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), self.options.max_grad_norm)
+        optimizer.step()
+        return StepLosses(_value(losses.forget), _value(losses.retain))
+
+    def losses(self, plan: Plan, *, forget: bool = True, retain: bool = True) -> Losses:
+        """Return the losses that the plan asks for, restricted to one side if need be."""
+        forget_rows, rewritten_rows = self._forget_rows(plan) if forget and plan.forgetting else ([], [])
+        wants_retain = retain and self.options.retain_loss != "none"
+        retain_rows = self._retain_rows(plan) if wants_retain else []
+        rows = [*(self.data.forget[at] for at in forget_rows), *rewritten_rows, *retain_rows]
+        if not rows:
+            return Losses(None, None)
+        batch = collate(rows, pad_id=self.base.pad_id).to(self.base.device)
+        needs = self.forget_loss.needs
+        with capture(self.base.model, needs.hidden if forget_rows else None) as captured:
+            scores = score(self.base.model, batch)
+        wants_reference = (bool(forget_rows) and needs.reference) or self.options.retain_loss == "kl"
+        reference = self._reference(batch) if wants_reference else None
+        split = len(forget_rows) + len(rewritten_rows)
+        forget_value = retain_value = None
+        if forget_rows:
+            forget_value = self.forget_loss(
+                self._forget_batch(
+                    scores, reference, captured.at(batch), forget_rows, num_rewritten=len(rewritten_rows)
+                )
+            )
+        if retain_rows:
+            kept = scores.row >= split
+            retain_value = retain_loss(
+                self.options.retain_loss, scores.where(kept), None if reference is None else reference[kept]
+            )
+        return Losses(forget_value, retain_value)
+
+    def _forget_batch(
+        self,
+        scores: TokenScores,
+        reference: Tensor | None,
+        hidden: Tensor | None,
+        rows: Sequence[int],
+        *,
+        num_rewritten: int,
+    ) -> ForgetBatch:
+        mine = (scores.row < len(rows)) & scores.content
+        rewritten = None
+        if num_rewritten:
+            other = (scores.row >= len(rows)) & (scores.row < len(rows) + num_rewritten) & scores.content
+            found = scores.where(other)
+            aligned = TokenScores(found.logits, found.target, found.row - len(rows), found.content)
+            rewritten = Rewritten(aligned, None if reference is None else reference[other])
+        return ForgetBatch(
+            scores=scores.where(mine),
+            place=content_places(self.data.forget, rows).to(scores.target.device),
+            reference=None if reference is None else reference[mine],
+            hidden=None if hidden is None else hidden[mine],
+            rewritten=rewritten,
+        )
+
+    def _forget_rows(self, plan: Plan) -> tuple[list[int], list[Example]]:
+        size, seed = self.options.batch_size, self.options.seed
+        places = training_batch(self.data.forget, batch_size=size, step=plan.step, seed=seed)
+        if not self.forget_loss.needs.rewritten or self.data.rewritten is None:
+            return places, []
+        return places, [self.data.rewritten[at] for at in places]
+
+    def _retain_rows(self, plan: Plan) -> list[Example]:
+        size, seed = self.options.batch_size, self.options.seed + _RETAIN_STREAM
+        return [
+            self.data.retain[at] for at in training_batch(self.data.retain, batch_size=size, step=plan.step, seed=seed)
+        ]
+
+    @torch.no_grad()
+    def _reference(self, batch: Batch) -> Tensor:
+        with self.adapter.disabled():
+            return score(self.base.model, batch).logits
+
+    def _backward(self, plan: Plan, losses: Losses) -> None:
+        loss = self.total(plan, losses)
+        require_finite(loss, step=plan.step)
+        loss.backward()
+
+    def total(self, plan: Plan, losses: Losses) -> Tensor:
+        """Return the weighted sum that a step minimises."""
+        loss = torch.zeros((), device=self.base.device)
+        if losses.forget is not None:
+            loss = loss + self.options.forget_weight * losses.forget
+        if losses.retain is not None:
+            loss = loss + plan.retain_weight * losses.retain
+        if self.kept_free is not None and self.options.rol_weight:
+            loss = loss + self.options.rol_weight * orthogonality_penalty(self.adapter, self.kept_free)
+        return loss
+
+    def _sharp_backward(self, plan: Plan) -> Losses:
+        """Accumulate the forget gradient at the sharpest point within the radius, and the rest in place.
+
+        Source: Fan et al., 2025 (arXiv 2502.05374), sharpness-aware minimisation of the forget loss alone.
+        """
+        parameters = self.adapter.parameters()
+        there = self.losses(plan, retain=False)
+        if there.forget is None:
+            raise ValueError("a sharp step is a step that forgets")
+        require_finite(there.forget, step=plan.step)
+        gradients = torch.autograd.grad(there.forget, parameters)
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        shift = [self.options.sharpness_radius * gradient / (norm + 1e-12) for gradient in gradients]
+        with moved(parameters, shift):
+            uphill = self.losses(plan, retain=False)
+            self._backward(plan, uphill)
+        rest = self.losses(plan, forget=False)
+        self._backward(plan, rest)
+        return Losses(there.forget, rest.retain)
+
+
+def content_places(examples: Sequence[Example], rows: Sequence[int]) -> Tensor:
+    """Return the number of each content token of these rows, counted through all the examples, (N,) int64."""
+    starts = [0]
+    for example in examples:
+        starts.append(starts[-1] + len(example.answer))
+    return torch.cat([torch.arange(starts[row], starts[row + 1]) for row in rows])
+
+
+def orthogonality_penalty(adapter: Adapter, kept_free: dict[str, Tensor]) -> Tensor:
+    """Return the sum over layers of ``||(B - B0)^T Q||_F^2``: how far the adapter writes along retain directions.
+
+    Source: ReGLU's regulariser ROL (Xiao et al., 2026, arXiv 2604.17396), which penalises ``B``. Here the anchor takes
+    ``B0 A0`` back, so it is the learned part alone that must stay out of the directions ``Q`` (out, k).
+    """
+    penalties = [
+        ((layer.b - layer.anchor_b).T @ kept_free[name]).square().sum() for name, layer in adapter.layers.items()
+    ]
+    return torch.stack(penalties).sum()
+
+
+@contextmanager
+def moved(parameters: Sequence[Tensor], shift: Sequence[Tensor]) -> Iterator[None]:
+    """Within, the parameters are shifted; afterwards they are exactly what they were."""
+    before = [parameter.detach().clone() for parameter in parameters]
+    with torch.no_grad():
+        for parameter, by in zip(parameters, shift, strict=True):
+            parameter.add_(by)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.copy_(value)
+
+
+def require_finite(loss: Tensor, *, step: int) -> None:
+    """Return if the loss is a number. Nothing trained on another one may be delivered.
+
+    Raises:
+        DivergedError: it is not.
+    """
+    if not torch.isfinite(loss):
+        raise DivergedError(f"the loss is not finite at step {step + 1}: lower learning_rate")
+
+
+def _value(loss: Tensor | None) -> float | None:
+    return None if loss is None else float(loss.detach())
