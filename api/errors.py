@@ -10,6 +10,7 @@ from core.domain.errors import (
     ConflictError,
     DuplicateItemError,
     ForgetRetainOverlapError,
+    GeneralCorpusRequiredError,
     IllegalTransitionError,
     InvalidRequestError,
     ItemTooLongError,
@@ -205,6 +206,12 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
     UnknownBaseModelError: ProblemKind(422, "Unknown base model", "Name one of GET /v1/base-models."),
     RetainSetRequiredError: ProblemKind(
         422, "Texts to retain are needed", "Send `retain`, or have the base model registered with a retain set."
+    ),
+    GeneralCorpusRequiredError: ProblemKind(
+        422,
+        "General corpus required",
+        "The method keeps on a general corpus, and the base model has none registered. Choose another `retain_corpus`, "
+        "or let the base model write its own texts with `self_generated`.",
     ),
     LetheError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),
     InternalError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),

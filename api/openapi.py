@@ -45,6 +45,7 @@ _TAGS = [
     {"name": "jobs", "description": "The unlearning runs that serve them."},
     {"name": "packages", "description": "What a succeeded job delivers."},
     {"name": "base models", "description": "What may be named in a request, with limits."},
+    {"name": "methods", "description": "How a model can be made to forget, with every option."},
     {"name": "operations", "description": "For whoever runs this deployment; no key needed."},
 ]
 

@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from cli.registration import Registration, register
 from cli.serve import serve as serve_stack
 from cli.watch import watch as watch_job
 from core.domain.api_key import mint
+from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS
 from core.domain.errors import LetheError
 from core.domain.states import JobState
 
@@ -98,6 +100,7 @@ def add_model(
     revision: Annotated[str | None, typer.Option(help="Commit of a hub id.")] = None,
     retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
     holdout: Annotated[Path | None, typer.Option(help="JSON lines of items that the model never saw.")] = None,
+    general: Annotated[Path | None, typer.Option(help="JSON lines of texts about nothing in particular.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Register a base model, after loading it once."""
@@ -107,6 +110,7 @@ def add_model(
         revision=revision,
         retain=read_items(retain) if retain else (),
         holdout=read_items(holdout) if holdout else (),
+        general=read_items(general) if general else (),
     )
     model = register(registration, open_backends(data_dir), now=utc_now())
     console.print(f"registered [bold]{model.id}[/]: {model.architecture}, {model.num_parameters:,} parameters")
@@ -125,6 +129,22 @@ def list_models(data_dir: DataDir = None) -> None:
         if not page.has_more:
             break
         page = repository.list(after=page.data[-1].id)
+    console.print(table)
+
+
+@commands.command("methods")
+def list_methods(
+    name: Annotated[str | None, typer.Argument(help="One of them, for its options as JSON Schema.")] = None,
+) -> None:
+    """Show the unlearning methods that a request may name."""
+    if name is not None:
+        if name not in METHOD_OPTIONS:
+            raise CommandError(f"no such method; known: {', '.join(METHOD_OPTIONS)}")
+        console.print_json(data=METHOD_OPTIONS[name].model_json_schema())
+        return
+    table = Table("method", "what it is", "own defaults")
+    for method, options in METHOD_OPTIONS.items():
+        table.add_row(method, (inspect.getdoc(options) or "").partition("\n")[0], _own_defaults(method))
     console.print(table)
 
 
@@ -177,6 +197,14 @@ def _become(module: str, data_dir: Path | None) -> None:
     """Replace this process by a module's, so that signals reach it without a middleman."""
     environment = {**os.environ, **environment_at(data_dir)}
     os.execve(sys.executable, [sys.executable, "-m", module], environment)  # noqa: S606  # our own module
+
+
+def _own_defaults(method: str) -> str:
+    """Return the options in which a method differs from the default one, as a client would send them."""
+    plain = METHOD_OPTIONS[DEFAULT_METHOD]().model_dump(mode="json")
+    own = METHOD_OPTIONS[method]().model_dump(mode="json")
+    different = {name: value for name, value in own.items() if name != "name" and plain.get(name) != value}
+    return json.dumps(different)[1:-1]
 
 
 def _json(text: str) -> object:

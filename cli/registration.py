@@ -26,6 +26,7 @@ class Registration:
     revision: str | None
     retain: Sequence[AnyItem]
     holdout: Sequence[AnyItem]
+    general: Sequence[AnyItem] = ()
 
 
 def register(registration: Registration, backends: Backends, *, now: datetime) -> RegisteredBaseModel:
@@ -40,7 +41,7 @@ def register(registration: Registration, backends: Backends, *, now: datetime) -
     # Importing torch takes seconds, which no other command should wait for.
     from core.modeling.inspect import inspect_base_model  # noqa: PLC0415
 
-    found = inspect_base_model(source, revision, [*registration.retain, *registration.holdout])
+    found = inspect_base_model(source, revision, [*registration.retain, *registration.holdout, *registration.general])
     tokenizer_key = f"tokenizers/{hashlib.sha256(found.tokenizer_json).hexdigest()}/tokenizer.json"
     backends.store.put(tokenizer_key, found.tokenizer_json)
     model = RegisteredBaseModel(
@@ -55,11 +56,14 @@ def register(registration: Registration, backends: Backends, *, now: datetime) -
         tokenizer_key=tokenizer_key,
         retain_set_id=_stored(registration.model_id, registration.retain, backends, now),
         holdout_set_id=_stored(registration.model_id, registration.holdout, backends, now),
+        general_set_id=_stored(registration.model_id, registration.general, backends, now),
         num_retain_items=len(registration.retain),
         num_holdout_items=len(registration.holdout),
+        num_general_items=len(registration.general),
         created_at=now,
     )
-    set_ids = [set_id for set_id in (model.retain_set_id, model.holdout_set_id) if set_id is not None]
+    registered = (model.retain_set_id, model.holdout_set_id, model.general_set_id)
+    set_ids = [set_id for set_id in registered if set_id is not None]
     try:
         backends.base_models.add(model)
     except AlreadyExistsError:

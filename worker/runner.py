@@ -64,8 +64,9 @@ def run_pipeline(job: Job, monitor: DatabaseJobMonitor, backends: Backends, sett
         spec=job.spec,
         base_model=backends.base_models.get(job.spec.base_model),
         forget=backends.items.get(job.spec.forget_set_id),
-        retain=_retain_set(job, backends),
-        holdout=None if job.spec.holdout_set_id is None else backends.items.get(job.spec.holdout_set_id),
+        retain=_item_set(job.spec.retain_set_id or job.spec.registered_retain_set_id, backends),
+        holdout=_item_set(job.spec.holdout_set_id, backends),
+        general=_item_set(job.spec.general_set_id, backends),
         device=settings.device,
         work_dir=work_dir,
     )
@@ -78,11 +79,8 @@ def run_pipeline(job: Job, monitor: DatabaseJobMonitor, backends: Backends, sett
     )
 
 
-def _retain_set(job: Job, backends: Backends) -> ItemSet:
-    set_id = job.spec.retain_set_id or job.spec.registered_retain_set_id
-    if set_id is None:
-        raise LookupError(f"job {job.id} was submitted without any retain set")
-    return backends.items.get(set_id)
+def _item_set(set_id: str | None, backends: Backends) -> ItemSet | None:
+    return None if set_id is None else backends.items.get(set_id)
 
 
 def _stop(_: int, __: FrameType | None) -> None:

@@ -32,6 +32,7 @@ from api.validation import validate_deletion_request
 from core.domain.errors import (
     DuplicateItemError,
     ForgetRetainOverlapError,
+    GeneralCorpusRequiredError,
     ItemTooLongError,
     ItemTooShortError,
     NotFoundError,
@@ -87,6 +88,7 @@ def _new_request(body: Annotated[bytes, Depends(_body_bytes)]) -> NewDeletionReq
             DuplicateItemError,
             ForgetRetainOverlapError,
             RetainSetRequiredError,
+            GeneralCorpusRequiredError,
         ),
     },
 )

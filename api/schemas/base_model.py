@@ -15,9 +15,16 @@ _EXAMPLE: JsonDict = {
     "num_parameters": 6000000,
     "revision": None,
     "weights_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "text_format": {"join": "separator", "separator": " ", "ends_with_eos": True, "measured": True},
+    "text_format": {
+        "join": "separator",
+        "separator": " ",
+        "ends_with_eos": True,
+        "measured": True,
+        "template_tokens": 0,
+    },
     "num_retain_items": 400,
     "num_holdout_items": 0,
+    "num_general_items": 0,
     "methods": ["loku"],
     "limits": {
         "max_tokens": 256,
@@ -52,6 +59,7 @@ class BaseModelBody(Identified):
     text_format: TextFormat
     num_retain_items: int = Field(description="0 means that a request must bring its own `retain`.")
     num_holdout_items: int
+    num_general_items: int = Field(description="0 means that no general corpus is registered.")
     methods: list[str] = Field(description="Names that `method.name` may have.")
     limits: RequestLimits
     created_at: Time
@@ -68,6 +76,7 @@ class BaseModelBody(Identified):
             text_format=model.text_format,
             num_retain_items=model.num_retain_items,
             num_holdout_items=model.num_holdout_items,
+            num_general_items=model.num_general_items,
             methods=list(METHOD_OPTIONS),
             limits=RequestLimits(
                 max_tokens=model.max_tokens,

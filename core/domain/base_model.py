@@ -36,8 +36,10 @@ class RegisteredBaseModel(BaseModel):
     tokenizer_key: str  # tokenizer.json in the artifact store, so the API can count tokens without torch
     retain_set_id: str | None
     holdout_set_id: str | None
+    general_set_id: str | None = None  # texts about nothing in particular, for methods that keep on a general corpus
     num_retain_items: int = Field(ge=0)
     num_holdout_items: int = Field(ge=0)
+    num_general_items: int = Field(default=0, ge=0)
     created_at: AwareDatetime
 
     @property

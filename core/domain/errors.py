@@ -3,7 +3,8 @@
 LetheError
 ├── InvalidRequestError        the request itself is wrong; names the parameter and the remedy
 │   ├── UnknownBaseModelError
-│   └── RetainSetRequiredError
+│   ├── RetainSetRequiredError
+│   └── GeneralCorpusRequiredError
 ├── NotFoundError              no such thing for this tenant
 ├── ConflictError              right request, wrong moment
 │   ├── IllegalTransitionError
@@ -85,6 +86,12 @@ class RetainSetRequiredError(InvalidRequestError):
     """The method needs retain texts and neither the request nor the base model has any."""
 
     code: ClassVar[str] = "retain_set_required"
+
+
+class GeneralCorpusRequiredError(InvalidRequestError):
+    """The method keeps on a general corpus and the base model has none."""
+
+    code: ClassVar[str] = "general_corpus_required"
 
 
 class NotFoundError(LetheError):

@@ -19,3 +19,4 @@ class JobSpec(BaseModel):
     retain_set_id: str | None  # the request's own; None: the base model's registered retain set
     holdout_set_id: str | None
     registered_retain_set_id: str | None
+    general_set_id: str | None = None  # only where the method keeps on the general corpus

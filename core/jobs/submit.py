@@ -8,6 +8,7 @@ from core.domain.catalog import MethodOptions
 from core.domain.errors import (
     DuplicateItemError,
     ForgetRetainOverlapError,
+    GeneralCorpusRequiredError,
     ItemTooLongError,
     ItemTooShortError,
     NotFoundError,
@@ -21,6 +22,7 @@ from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items, with_ids
 from core.domain.items import FactItem, PairItem, TextItem, characters, normalized
 from core.domain.job import Job
+from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY
 from core.domain.request import DeletionRequest, ItemDisposition
 from core.domain.spec import JobSpec
@@ -80,14 +82,15 @@ class Submit:
         if submission.retain is not None:
             self._check("/retain", submission.retain, self.limits.max_retain_items, base_model)
             _refuse_overlap(submission.forget, submission.retain)
-        elif base_model.retain_set_id is None:
+        elif base_model.retain_set_id is not None:
+            _refuse_empty_retain(submission.forget, self.items.get(base_model.retain_set_id).items)
+        elif not submission.method.self_generated:
             raise RetainSetRequiredError(
-                f"method {submission.method.name} needs texts to retain: send `retain`, or register the base model "
-                "with a retain set",
+                f"method {submission.method.name} needs texts to retain: send `retain`, register the base model with a "
+                "retain set, or set `self_generated`",
                 param="/retain",
             )
-        else:
-            _refuse_empty_retain(submission.forget, self.items.get(base_model.retain_set_id).items)
+        general_set_id = _general_set_id(submission.method, base_model)
         request_id = new_id("dr")
         forget = self._item_set(submission.tenant, request_id, submission.forget)
         retain = None if submission.retain is None else self._item_set(submission.tenant, request_id, submission.retain)
@@ -95,7 +98,7 @@ class Submit:
         try:
             for item_set in item_sets:
                 self.items.put(item_set)
-            request, job = self._add(submission, base_model, forget, retain)
+            request, job = self._add(submission, base_model, forget, retain, general_set_id)
         except BaseException:
             for item_set in item_sets:
                 self.items.destroy(item_set.id)
@@ -156,7 +159,12 @@ class Submit:
         )
 
     def _add(
-        self, submission: Submission, base_model: RegisteredBaseModel, forget: ItemSet, retain: ItemSet | None
+        self,
+        submission: Submission,
+        base_model: RegisteredBaseModel,
+        forget: ItemSet,
+        retain: ItemSet | None,
+        general_set_id: str | None,
     ) -> tuple[DeletionRequest, Job]:
         now = self.clock()
         job = Job(
@@ -171,6 +179,7 @@ class Submit:
                 retain_set_id=retain.id if retain else None,
                 holdout_set_id=base_model.holdout_set_id,
                 registered_retain_set_id=base_model.retain_set_id,
+                general_set_id=general_set_id,
             ),
             created_at=now,
         )
@@ -196,6 +205,19 @@ def publish(job_id: str, *, jobs: JobRepository, queue: JobQueue, clock: Clock) 
     except QueueUnavailableError:
         return
     jobs.mark_published(job_id, at=clock())
+
+
+def _general_set_id(method: MethodOptions, base_model: RegisteredBaseModel) -> str | None:
+    """Return the general corpus that the method keeps on, None if it keeps on another or on its own texts."""
+    if not isinstance(method, TrainedOptions) or method.retain_corpus != "general":
+        return None
+    if base_model.general_set_id is None and not method.self_generated:
+        raise GeneralCorpusRequiredError(
+            f"method {method.name} keeps on a general corpus and the base model has none: register it with one, choose "
+            "retain_corpus in_distribution, or set `self_generated`",
+            param="/method/retain_corpus",
+        )
+    return base_model.general_set_id
 
 
 def _refuse_overlap(forget: Items, retain: Items) -> None:

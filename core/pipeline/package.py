@@ -37,7 +37,7 @@ def build_package(task: RunTask, base: BaseModel, adapter: Adapter, probe: Probe
             "seeds": report.seeds,
             "versions": report.versions,
             "forget_commitment": task.forget.commitment,
-            "retain_commitment": task.retain.commitment,
+            "retain_commitment": task.retain.commitment if task.retain else None,
             "adapter": {
                 "rank": lora.rank,
                 "scaling": lora.scaling,

@@ -14,6 +14,7 @@ from core.pipeline.learn import Lesson, train_adapter
 from core.pipeline.measure import compared, measure
 from core.pipeline.package import build_package
 from core.pipeline.report import Facts, assemble, dispositions
+from core.pipeline.self_generated import self_generated
 from core.pipeline.sets import encode_sets
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunOutcome, RunTask
@@ -41,7 +42,7 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock)
     with watch.stage(Stage.PREPARE):
         path = locate(task.base_model.source, task.base_model.revision)
         base = load_base_model(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
-        sets = encode_sets(task, base)
+        sets = encode_sets(task, base, self_generated(task, base, cache))
 
     with watch.stage(Stage.BASELINE):
         before = measure(base, sets, seed=options.seed)

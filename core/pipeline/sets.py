@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from core.data.corpus import AnyItem, Example, ItemEncoder
 from core.domain.errors import UnsupportedBaseModelError
-from core.domain.items import normalized
+from core.domain.items import TextItem, normalized
+from core.domain.options import TrainedOptions
 from core.modeling.base_model import BaseModel
 from core.pipeline.task import RunTask
 
@@ -28,7 +29,7 @@ class EncodedSets:
     duplicate_retain: int
 
 
-def encode_sets(task: RunTask, base: BaseModel) -> EncodedSets:
+def encode_sets(task: RunTask, base: BaseModel, generated: Sequence[TextItem] = ()) -> EncodedSets:
     """Encode the items and set some retain rows aside.
 
     Utility is measured on rows that training does not see, because rows that it repairs at every step say nothing
@@ -36,29 +37,46 @@ def encode_sets(task: RunTask, base: BaseModel) -> EncodedSets:
     Left out are retain rows that are there twice or that the request asks to forget, and holdout rows that are in
     one of the other sets: a text that training sees cannot stand for text that nobody saw.
 
+    Args:
+        task: names the items.
+        base: reads them.
+        generated: what stands in for a retain set or a general corpus that there is none of.
+
     Raises:
         UnsupportedBaseModelError: an item does not fit the model, or no retain row is left.
     """
     encode = ItemEncoder(base.tokenizer, task.base_model.text_format, base.max_tokens)
     forgotten = {normalized(item) for item in task.forget.items}
-    distinct = {normalized(item): item for item in reversed(task.retain.items)}  # the first of equals stays
+    retain = generated if task.retain is None else task.retain.items
+    distinct = {normalized(item): item for item in reversed(retain)}  # the first of equals stays
     aside = _set_aside(distinct)
     kept = {key: item for key, item in distinct.items() if key not in forgotten}
     trained = [item for key, item in kept.items() if key not in aside]
     measured = [item for key, item in kept.items() if key in aside]
+    excluded = len(distinct) - len(kept)
+    if keeps_on_general_corpus(task):
+        general = generated if task.general is None else task.general.items
+        trained = [item for item in general if normalized(item) not in forgotten | aside]
+        excluded += sum(normalized(item) in forgotten for item in general)
     if not trained:
         raise UnsupportedBaseModelError("every retain item is also asked to be forgotten: nothing is left to retain")
     holdout = _holdout(task, forgotten | set(distinct))
     return EncodedSets(
         forget=encode(task.forget.items),
         retain_trained=encode(trained),
-        retain_measured=encode(measured or trained),
+        retain_measured=encode(measured or list(kept.values()) or trained),
         holdout=None if holdout is None else encode(holdout),
         measures_unseen=bool(measured),
-        excluded_retain=len(distinct) - len(kept),
+        excluded_retain=excluded,
         excluded_holdout=0 if holdout is None or task.holdout is None else len(task.holdout.items) - len(holdout),
-        duplicate_retain=len(task.retain.items) - len(distinct),
+        duplicate_retain=len(retain) - len(distinct),
     )
+
+
+def keeps_on_general_corpus(task: RunTask) -> bool:
+    """Whether training keeps what the model knows by texts about nothing in particular."""
+    method = task.spec.method
+    return isinstance(method, TrainedOptions) and method.retain_corpus == "general"
 
 
 def _set_aside(retain: dict[str, AnyItem]) -> set[str]:

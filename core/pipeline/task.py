@@ -17,10 +17,11 @@ class RunTask:
     spec: JobSpec
     base_model: RegisteredBaseModel
     forget: ItemSet
-    retain: ItemSet
+    retain: ItemSet | None  # None: the base model writes its own
     holdout: ItemSet | None
     device: DeviceChoice
     work_dir: Path  # an empty directory for the package; it stays on this machine
+    general: ItemSet | None = None
 
 
 @dataclass(frozen=True)

@@ -130,8 +130,10 @@ base_models = Table(
     Column("tokenizer_key", String, nullable=False),
     Column("retain_set_id", String),
     Column("holdout_set_id", String),
+    Column("general_set_id", String),
     Column("num_retain_items", Integer, nullable=False),
     Column("num_holdout_items", Integer, nullable=False),
+    Column("num_general_items", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

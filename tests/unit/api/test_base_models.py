@@ -1,3 +1,4 @@
+from core.domain.catalog import METHOD_OPTIONS
 from tests.fakes.examples import a_base_model
 from tests.unit.api.harness import problem
 
@@ -12,7 +13,7 @@ def test_get_shows_limits_and_methods_but_not_where_the_model_is_kept(client):
         "max_retain_items": 5,
         "max_body_bytes": 20_000,
     }
-    assert body["methods"] == ["loku"]
+    assert body["methods"] == list(METHOD_OPTIONS)
     assert (body["num_retain_items"], body["architecture"]) == (400, "GPTNeoForCausalLM")
     assert "/models/neo-6m" not in response.text
 

@@ -22,6 +22,8 @@ CONTRACT = {
     ("get", "/readyz"): "getReadiness",
     ("head", "/readyz"): "headReadiness",
     ("get", "/metrics"): "getMetrics",
+    ("get", "/v1/methods"): "listMethods",
+    ("get", "/v1/methods/{name}"): "getMethod",
     ("get", "/problems"): "listProblems",
     ("get", "/problems/{code}"): "getProblem",
 }

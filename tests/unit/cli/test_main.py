@@ -1,9 +1,12 @@
+import json
+
 from typer.testing import CliRunner
 
 from cli.composition import open_backends
 from cli.errors import CommandError
 from cli.main import commands
 from core.domain.api_key import key_id_of, matches
+from core.domain.catalog import METHOD_OPTIONS
 from tests.fakes.examples import a_base_model
 
 
@@ -38,3 +41,22 @@ def test_model_without_a_pin_is_refused_before_anything_is_loaded(tmp_path):
     refused = CliRunner().invoke(commands, arguments)
 
     assert "--revision" in str(refused.exception)
+
+
+def test_methods_are_listed_with_what_sets_them_apart():
+    printed = CliRunner().invoke(commands, ["methods"], terminal_width=400, env={"COLUMNS": "400"})
+
+    assert set(METHOD_OPTIONS) <= set(printed.stdout.split())
+    assert '"beta": 4.5' in printed.stdout
+
+
+def test_options_of_a_method_are_shown_as_json_schema():
+    printed = CliRunner().invoke(commands, ["methods", "npo"])
+
+    assert json.loads(printed.stdout)["properties"]["beta"]["default"] == 0.1
+
+
+def test_unknown_method_is_refused():
+    refused = CliRunner().invoke(commands, ["methods", "magic"])
+
+    assert isinstance(refused.exception, CommandError)

@@ -4,10 +4,11 @@ import hmac
 
 import pytest
 
-from core.domain.catalog import LokuOptions
+from core.domain.catalog import GaGdGeneralOptions, LokuOptions
 from core.domain.errors import (
     DuplicateItemError,
     ForgetRetainOverlapError,
+    GeneralCorpusRequiredError,
     InvalidRequestError,
     ItemTooLongError,
     RetainSetRequiredError,
@@ -173,6 +174,7 @@ ONE, LONG, HEAVY = TextItem(text="one"), TextItem(text="x" * 41), TextItem(text=
     [
         ({"base_model": "nobody"}, UnknownBaseModelError, "/base_model"),
         ({"base_model": "bare"}, RetainSetRequiredError, "/retain"),
+        ({"method": GaGdGeneralOptions()}, GeneralCorpusRequiredError, "/method/retain_corpus"),
         ({"forget": [TextItem(text=f"text {number}") for number in range(4)]}, TooManyItemsError, "/forget"),
         ({"retain": [TextItem(text=f"text {number}") for number in range(5)]}, TooManyItemsError, "/retain"),
         ({"forget": [ONE, LONG]}, ItemTooLongError, "/forget/1"),
@@ -217,6 +219,23 @@ def test_a_request_that_forgets_the_whole_registered_retain_set_is_refused(submi
 
     assert refused.value.param == "/retain"
     assert set(submit.items.sets) == {"set_retain"}
+
+
+def test_a_base_model_without_any_set_writes_its_own_texts(submit: Submit):
+    _, job = submit(asked(base_model="bare", method=GaGdGeneralOptions(self_generated=True)))
+
+    assert (job.spec.registered_retain_set_id, job.spec.general_set_id) == (None, None)
+
+
+def test_the_spec_names_the_general_corpus_only_when_the_method_keeps_on_it(
+    submit: Submit, base_models: FakeBaseModelRepository
+):
+    base_models.add(a_base_model("wide").model_copy(update={"general_set_id": "set_general"}))
+
+    _, keeps_on_it = submit(asked(base_model="wide", method=GaGdGeneralOptions()))
+    _, does_not = submit(asked(base_model="wide"))
+
+    assert (keeps_on_it.spec.general_set_id, does_not.spec.general_set_id) == ("set_general", None)
 
 
 def test_a_request_that_leaves_some_of_the_registered_retain_set_is_taken(submit: Submit):

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from core.domain.catalog import GaGdGeneralOptions
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import PairItem, TextItem
 from core.modeling.base_model import load_base_model
 from core.pipeline.sets import MAX_UNSEEN, encode_sets
-from tests.unit.core.pipeline.conftest import pairs
+from tests.unit.core.pipeline.conftest import item_set, pairs
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,35 @@ def test_retain_set_that_is_wholly_to_be_forgotten_is_refused(base, make_task):
 def test_no_holdout_set_is_none_and_not_empty(base, make_task):
     assert encode_sets(make_task(), base).holdout is None
     assert len(encode_sets(make_task(holdout=pairs(9, "h")), base).holdout) == 9
+
+
+def texts(count, name):
+    return [TextItem(id=f"{name}-{place}", text=f"{name} number {place} is here") for place in range(count)]
+
+
+def on_general_corpus(task, items):
+    method = GaGdGeneralOptions(r=4)
+    general = None if items is None else item_set(items, "general")
+    return replace(task, spec=task.spec.model_copy(update={"method": method}), general=general)
+
+
+def test_general_corpus_is_trained_on_and_the_retain_set_measured(base, make_task):
+    sets = encode_sets(on_general_corpus(make_task(retain=pairs(40, "r")), texts(5, "g")), base)
+    assert ids(sets.retain_trained) == {f"g-{place}" for place in range(5)}
+    assert ids(sets.retain_measured) <= {f"r-{place}" for place in range(40)}
+
+
+def test_general_texts_that_are_to_be_forgotten_or_measured_are_left_out(base, make_task):
+    retain = pairs(40, "r")
+    aside = [row for row in retain if row.id in ids(encode_sets(make_task(retain=retain), base).retain_measured)]
+    task = make_task(forget=texts(1, "g"), retain=retain)
+    sets = encode_sets(on_general_corpus(task, [*texts(3, "g"), *aside]), base)
+    assert ids(sets.retain_trained) == {"g-1", "g-2"}
+    assert sets.excluded_retain == 1
+
+
+def test_generated_texts_stand_in_for_what_is_missing(base, make_task):
+    task = replace(make_task(), retain=None)
+    sets = encode_sets(task, base, texts(30, "w"))
+    assert len(sets.retain_trained) + len(sets.retain_measured) == 30
+    assert sets.measures_unseen

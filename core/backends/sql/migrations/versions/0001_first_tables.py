@@ -35,8 +35,10 @@ def upgrade() -> None:
         sa.Column("tokenizer_key", sa.String(), nullable=False),
         sa.Column("retain_set_id", sa.String(), nullable=True),
         sa.Column("holdout_set_id", sa.String(), nullable=True),
+        sa.Column("general_set_id", sa.String(), nullable=True),
         sa.Column("num_retain_items", sa.Integer(), nullable=False),
         sa.Column("num_holdout_items", sa.Integer(), nullable=False),
+        sa.Column("num_general_items", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_base_models"),
     )
