@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo check test format bench clean
+.PHONY: install demo check test format bench bench-methods clean
 
 install: $(INSTALLED)
 
@@ -36,6 +36,9 @@ format: install
 
 bench: install
 	$(BIN)/python -m bench.extraction_likelihood
+
+bench-methods: install
+	$(BIN)/python -m bench.methods --out docs/results/methods.md
 
 clean:
 	rm -rf $(VENV) .lethe build *.egg-info

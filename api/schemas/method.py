@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from api.schemas.page import Identified
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "id": "npo",
     "summary": "Negative preference optimisation.",
     "is_default": False,

@@ -1,0 +1,155 @@
+"""One job of the service's own recipe, without the service around it, for benchmarks."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from core.backends.storage.object_store import open_store
+from core.data.corpus import AnyItem, Example, ItemEncoder
+from core.domain.base_model import RegisteredBaseModel
+from core.domain.catalog import MethodOptions
+from core.domain.item_set import ItemSet, with_ids
+from core.domain.job import Stage
+from core.domain.options import TrainedOptions
+from core.domain.policy import DEFAULT_POLICY
+from core.domain.report import EvaluationReport
+from core.domain.spec import JobSpec
+from core.evaluation.evaluate import evaluate
+from core.evaluation.metrics import METRICS
+from core.modeling.base_model import BaseModel, choose_device, load_base_model
+from core.modeling.inspect import inspect_base_model
+from core.pipeline.run import run
+from core.pipeline.task import RunTask
+
+_TENANT = "bench"
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A monitor for runs that nobody watches."""
+
+    def enter(self, stage: Stage, *, total_steps: int = 0) -> None:
+        """Say nothing."""
+
+    def advance(self, step: int) -> None:
+        """Say nothing."""
+
+    def metrics(self, message: str, data: dict[str, float]) -> None:
+        """Say nothing."""
+
+    def save_checkpoint(self, payload: bytes) -> None:
+        """Keep nothing."""
+
+    def load_checkpoint(self) -> None:
+        """There is none."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a job is about, and rows that no part of it reads."""
+
+    forget: Sequence[AnyItem]
+    retain: Sequence[AnyItem]
+    unseen: Sequence[AnyItem]
+    holdout: Sequence[AnyItem] = ()
+    general: Sequence[AnyItem] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a job did: metrics by name, before and after."""
+
+    report: EvaluationReport
+    seconds: float
+    forget: tuple[dict[str, float], dict[str, float]]
+    unseen: tuple[dict[str, float], dict[str, float]]
+
+
+def run_job(base_model: Path, texts: Texts, options: MethodOptions, *, metrics: Sequence[str]) -> Measured:
+    """Return what one job on this base model forgot, and what rows that it never read lost.
+
+    The metrics are measured on the exported adapter, loaded by plain PEFT on the untouched base model.
+    """
+    registered = _registered(base_model, texts)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        started = time.perf_counter()
+        outcome = run(_task(registered, texts, options, work), Silent(), open_store(f"file://{work}/store"), _now)
+        seconds = time.perf_counter() - started
+        base = load_base_model(base_model, device=choose_device("auto"))
+        encode = ItemEncoder(base.tokenizer, registered.text_format, base.max_tokens)
+        forget, unseen = encode(with_ids(texts.forget)), encode(with_ids(texts.unseen))
+        before = [_metrics(base.model, base, rows, metrics) for rows in (forget, unseen)]
+        adapted = PeftModel.from_pretrained(base.model, work / "adapter").base_model.model
+        after = [_metrics(adapted, base, rows, metrics) for rows in (forget, unseen)]
+    return Measured(outcome.report, seconds, (before[0], after[0]), (before[1], after[1]))
+
+
+def _metrics(
+    model: PreTrainedModel, base: BaseModel, rows: Sequence[Example], names: Sequence[str]
+) -> dict[str, float]:
+    return evaluate(model, rows, pad_id=base.pad_id, metrics={name: METRICS[name] for name in names}).metrics
+
+
+def _registered(path: Path, texts: Texts) -> RegisteredBaseModel:
+    found = inspect_base_model(str(path), None, with_ids(texts.retain))
+    return RegisteredBaseModel(
+        id="bench",
+        source=str(path),
+        revision=None,
+        weights_sha256=found.weights_sha256,
+        architecture=found.architecture,
+        num_parameters=found.num_parameters,
+        max_tokens=found.max_tokens,
+        text_format=found.text_format,
+        tokenizer_key="-",
+        retain_set_id="set_retain",
+        holdout_set_id="set_holdout" if texts.holdout else None,
+        general_set_id="set_general" if texts.general else None,
+        num_retain_items=len(texts.retain),
+        num_holdout_items=len(texts.holdout),
+        num_general_items=len(texts.general),
+        created_at=_now(),
+    )
+
+
+def _task(registered: RegisteredBaseModel, texts: Texts, options: MethodOptions, work: Path) -> RunTask:
+    general = isinstance(options, TrainedOptions) and options.retain_corpus == "general"
+    spec = JobSpec(
+        base_model=registered.id,
+        weights_sha256=registered.weights_sha256,
+        method=options,
+        policy=DEFAULT_POLICY,
+        forget_set_id="set_forget",
+        retain_set_id=None,
+        holdout_set_id=registered.holdout_set_id,
+        registered_retain_set_id=registered.retain_set_id,
+        general_set_id=registered.general_set_id if general else None,
+    )
+    return RunTask(
+        job_id="job_bench",
+        spec=spec,
+        base_model=registered,
+        forget=_item_set("set_forget", texts.forget),
+        retain=_item_set("set_retain", texts.retain),
+        holdout=_item_set("set_holdout", texts.holdout) if texts.holdout else None,
+        general=_item_set("set_general", texts.general) if texts.general and general else None,
+        device="auto",
+        work_dir=work,
+    )
+
+
+def _item_set(set_id: str, items: Sequence[AnyItem]) -> ItemSet:
+    return ItemSet(
+        id=set_id, tenant=_TENANT, owner="dr_bench", items=with_ids(items), commitment="-", created_at=_now()
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,239 @@
+"""Every method on the demo's base model with the same budget, in one table.
+
+python -m bench.methods [--out docs/results/methods.md] [--seeds 42] [--max-steps 120] [--only NAME ...]
+Each run is a process of its own, so that its peak memory is its own. People of the demo who are in no part of the job
+say what was kept. Everything else is each method's default.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from pydantic import BaseModel
+
+from bench.job import Texts, run_job
+from cli.demo.base_model import ensure_base_model
+from cli.demo.options import DemoOptions
+from cli.demo.people import Person, questions
+from cli.demo.service import items_of
+from core.domain.catalog import METHOD_OPTIONS
+from core.domain.errors import JobFailure
+from core.domain.items import FactItem
+from core.domain.options import TrainedOptions
+
+# In the directory of `make demo`, so that whoever has run it need not train again.
+_CACHE = Path(".lethe/demo/base-models")
+MEASURED = ("extraction_strength", "memorization_accuracy")
+_MEGABYTE = 1 << 20
+
+
+class Row(BaseModel):
+    """One run."""
+
+    method: str
+    seed: int
+    outcome: str  # the verdict, or the code of the failure
+    forget_es: float | None = None
+    forget_ma: float | None = None
+    unseen_es: float | None = None
+    unseen_ma: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    train_seconds: float | None = None
+    peak_mb: float | None = None
+    rank: int | None = None
+
+
+def main() -> None:
+    """Run what was asked for, and write the table; with --one, run one method and print its row as JSON."""
+    arguments = _parse()
+    if arguments.one:
+        print(_run(arguments.one, seed=arguments.seeds[0], max_steps=arguments.max_steps).model_dump_json())
+        return
+    ensure_base_model(_CACHE, DemoOptions())  # once, before anything is measured
+    rows = [_run_apart(name, seed, arguments) for name in arguments.only for seed in arguments.seeds]
+    page = _page(rows, arguments)
+    print(page)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(page)
+
+
+def _run_apart(name: str, seed: int, arguments: "Arguments") -> Row:
+    command = [sys.executable, "-m", "bench.methods", "--one", name, "--seeds", str(seed)]
+    ran = subprocess.run(  # noqa: S603  # our own module
+        [*command, "--max-steps", str(arguments.max_steps)], capture_output=True, text=True, check=False
+    )
+    if ran.returncode != 0:
+        raise RuntimeError(f"{name} ended with {ran.returncode}:\n{ran.stderr[-2000:]}")
+    row = Row.model_validate_json(ran.stdout.splitlines()[-1])
+    print(row.model_dump_json(), file=sys.stderr, flush=True)
+    return row
+
+
+def _run(name: str, *, seed: int, max_steps: int) -> Row:
+    torch.set_num_threads(1)  # the model is so small that more would wait for each other
+    demo = DemoOptions()
+    people = demo.population()
+    given: dict[str, object] = {"seed": seed}
+    options = METHOD_OPTIONS[name]
+    if issubclass(options, TrainedOptions):
+        given |= {"max_steps": max_steps, "self_generated": True}  # the demo has no general corpus
+    chosen = options.model_validate(given)
+    texts = Texts(
+        forget=_facts(people.forget),
+        retain=items_of(people.retain),
+        unseen=items_of(people.unseen),
+        holdout=items_of(people.holdout),
+    )
+    try:
+        measured = run_job(ensure_base_model(_CACHE, demo), texts, chosen, metrics=MEASURED)
+    except JobFailure as failure:
+        return Row(method=name, seed=seed, outcome=failure.code)
+    (_, forget), (_, unseen) = measured.forget, measured.unseen
+    return Row(
+        method=name,
+        seed=seed,
+        outcome=measured.report.verdict,
+        forget_es=forget["extraction_strength"],
+        forget_ma=forget["memorization_accuracy"],
+        unseen_es=unseen["extraction_strength"],
+        unseen_ma=unseen["memorization_accuracy"],
+        steps=measured.report.training.steps,
+        seconds=measured.seconds,
+        train_seconds=measured.report.timings_seconds["train"],
+        peak_mb=_peak_mb(),
+        rank=measured.report.adapter_rank,
+    )
+
+
+def _facts(people: Sequence[Person]) -> list[FactItem]:
+    """Return the people's questions with their subject, which every method can take."""
+    return [
+        FactItem(id=row.id, subject=person.name, prompt=row.prompt, completion=row.completion)
+        for person in people
+        for row in questions(person)
+    ]
+
+
+def _peak_mb() -> float:
+    """Return the most memory that this process held: of the accelerator if there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / _MEGABYTE
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (_MEGABYTE if sys.platform == "darwin" else 1024)
+
+
+def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
+    demo = DemoOptions()
+    by_method = {name: [row for row in rows if row.method == name] for name in arguments.only}
+    front = _front(by_method)
+    about = (
+        f"Each run forgets {len(_facts(demo.population().forget))} question-answer pairs of {demo.num_forget} people in "
+        f"at most {arguments.max_steps} steps; everything else is the method's default. Forget columns: extraction "
+        "strength (ES) and memorization accuracy (MA) of these pairs afterwards; all were memorised before. Kept "
+        f"columns: the same for {demo.num_unseen} people in no part of the job, whose texts the base model knows as "
+        f"well. Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES with its range. "
+        "*: on the Pareto front of forget ES and kept MA."
+    )
+    lines = [
+        "# Methods on the demo's base model",
+        "",
+        f"Made by `{arguments.command}` at commit {_commit()}, on {_device()}.",
+        "",
+        about,
+        "",
+        "| method | outcome | forget ES | forget MA | kept ES | kept MA | steps | train s | job s | peak MB | rank |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_line(name, found, on_front=name in front) for name, found in by_method.items()]
+    return "\n".join([*lines, ""])
+
+
+def _line(name: str, rows: Sequence[Row], *, on_front: bool) -> str:
+    outcomes = ", ".join(dict.fromkeys(row.outcome for row in rows))
+    es = [row.forget_es for row in rows if row.forget_es is not None]
+    spread = f" ({min(es):.3f} to {max(es):.3f})" if len(es) > 1 else ""
+    cells = [
+        f"{name}{' *' if on_front else ''}",
+        outcomes,
+        _mean([row.forget_es for row in rows], 3) + spread,
+        _mean([row.forget_ma for row in rows], 3),
+        _mean([row.unseen_es for row in rows], 3),
+        _mean([row.unseen_ma for row in rows], 3),
+        _mean([row.steps for row in rows], 0),
+        _mean([row.train_seconds for row in rows], 1),
+        _mean([row.seconds for row in rows], 1),
+        _mean([row.peak_mb for row in rows], 0),
+        _mean([row.rank for row in rows], 0),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean(values: Sequence[float | None], digits: int) -> str:
+    there = [value for value in values if value is not None]
+    return f"{fmean(there):.{digits}f}" if there else "-"
+
+
+def _front(by_method: dict[str, list[Row]]) -> set[str]:
+    """Return the methods that no other one beats in both: less extracted, more kept."""
+    points = {}
+    for name, rows in by_method.items():
+        pairs = [(row.forget_es, row.unseen_ma) for row in rows]
+        whole = [(es, ma) for es, ma in pairs if es is not None and ma is not None]
+        if len(whole) == len(rows) and rows:
+            points[name] = (fmean(es for es, _ in whole), fmean(ma for _, ma in whole))
+    return {
+        name
+        for name, (es, ma) in points.items()
+        if not any(
+            other_es <= es and other_ma >= ma and (other_es, other_ma) != (es, ma)
+            for other_es, other_ma in points.values()
+        )
+    }
+
+
+def _commit() -> str:
+    ran = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    return ran.stdout.strip() or "unknown"
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "one thread of a CPU"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    out: Path | None
+    seeds: list[int]
+    max_steps: int
+    only: list[str]
+    one: str | None
+
+    @property
+    def command(self) -> str:
+        """What makes the same table again."""
+        seeds = " ".join(map(str, self.seeds))
+        return f"python -m bench.methods --seeds {seeds} --max-steps {self.max_steps}"
+
+
+def _parse() -> Arguments:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="where the table goes besides the screen")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42])
+    parser.add_argument("--max-steps", type=int, default=120)
+    parser.add_argument("--only", nargs="+", choices=METHOD_OPTIONS, default=list(METHOD_OPTIONS))
+    parser.add_argument("--one", choices=METHOD_OPTIONS, help=argparse.SUPPRESS)
+    return Arguments(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
