@@ -18,7 +18,9 @@ def retain_loss(kind: RetainLoss, scores: TokenScores, reference: Tensor | None)
         Scalar, float32.
     """
     log_p = scores.logits.float().log_softmax(dim=-1)
-    if kind == "kl" and reference is not None:
+    if kind == "kl":
+        if reference is None:
+            raise ValueError("kl compares with the base model's logits")
         base = reference.float().log_softmax(dim=-1)
         return functional.kl_div(log_p, base, reduction="batchmean", log_target=True)
     return functional.nll_loss(log_p, scores.target)

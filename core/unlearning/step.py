@@ -11,7 +11,7 @@ from core.data.collate import Batch, collate
 from core.data.corpus import Example
 from core.domain.errors import DivergedError
 from core.domain.options import TrainedOptions
-from core.modeling.adapter import Adapter
+from core.modeling.adapter import Adapter, AnchoredLinear
 from core.modeling.base_model import BaseModel
 from core.modeling.scoring import TokenScores, score
 from core.unlearning.forget_loss import ForgetBatch, ForgetLoss, Rewritten
@@ -86,7 +86,8 @@ class FusedStep:
             losses = self._sharp_backward(plan)
         else:
             losses = self.losses(plan)
-            self._backward(plan, losses)
+            _backward(self.total(plan, losses), step=plan.step)
+        _fill_gradients(self.adapter)
         torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), self.options.max_grad_norm)
         optimizer.step()
         return StepLosses(_value(losses.forget), _value(losses.retain))
@@ -103,7 +104,7 @@ class FusedStep:
         needs = self.forget_loss.needs
         with capture(self.base.model, needs.hidden if forget_rows else None) as captured:
             scores = score(self.base.model, batch)
-        wants_reference = (bool(forget_rows) and needs.reference) or self.options.retain_loss == "kl"
+        wants_reference = (forget_rows and needs.reference) or (retain_rows and self.options.retain_loss == "kl")
         reference = self._reference(batch) if wants_reference else None
         split = len(forget_rows) + len(rewritten_rows)
         forget_value = retain_value = None
@@ -162,11 +163,6 @@ class FusedStep:
         with self.adapter.disabled():
             return score(self.base.model, batch).logits
 
-    def _backward(self, plan: Plan, losses: Losses) -> None:
-        loss = self.total(plan, losses)
-        require_finite(loss, step=plan.step)
-        loss.backward()
-
     def total(self, plan: Plan, losses: Losses) -> Tensor:
         """Return the weighted sum that a step minimises."""
         loss = torch.zeros((), device=self.base.device)
@@ -184,19 +180,23 @@ class FusedStep:
         Source: Fan et al., 2025 (arXiv 2502.05374), sharpness-aware minimisation of the forget loss alone.
         """
         parameters = self.adapter.parameters()
-        there = self.losses(plan, retain=False)
-        if there.forget is None:
-            raise ValueError("a sharp step is a step that forgets")
-        require_finite(there.forget, step=plan.step)
-        gradients = torch.autograd.grad(there.forget, parameters)
+        there = self._forget_loss_now(plan)
+        require_finite(there, step=plan.step)
+        # A layer behind the hidden states that a loss reads has no part in it, and stays where it is.
+        gradients = torch.autograd.grad(there, parameters, materialize_grads=True)
         norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
         shift = [self.options.sharpness_radius * gradient / (norm + 1e-12) for gradient in gradients]
         with moved(parameters, shift):
-            uphill = self.losses(plan, retain=False)
-            self._backward(plan, uphill)
+            _backward(self.options.forget_weight * self._forget_loss_now(plan), step=plan.step)
         rest = self.losses(plan, forget=False)
-        self._backward(plan, rest)
-        return Losses(there.forget, rest.retain)
+        _backward(self.total(plan, rest), step=plan.step)
+        return Losses(there, rest.retain)
+
+    def _forget_loss_now(self, plan: Plan) -> Tensor:
+        forget = self.losses(plan, retain=False).forget
+        if forget is None:
+            raise ValueError("a sharp step is a step that forgets")
+        return forget
 
 
 def content_places(examples: Sequence[Example], rows: Sequence[int]) -> Tensor:
@@ -208,15 +208,22 @@ def content_places(examples: Sequence[Example], rows: Sequence[int]) -> Tensor:
 
 
 def orthogonality_penalty(adapter: Adapter, kept_free: dict[str, Tensor]) -> Tensor:
-    """Return the sum over layers of ``||(B - B0)^T Q||_F^2``: how far the adapter writes along retain directions.
+    """Return the sum over layers of ``||Q^T (B A - B0 A0)||_F^2``: how far the adapter writes along retain directions.
 
-    Source: ReGLU's regulariser ROL (Xiao et al., 2026, arXiv 2604.17396), which penalises ``B``. Here the anchor takes
-    ``B0 A0`` back, so it is the learned part alone that must stay out of the directions ``Q`` (out, k).
+    ``Q`` (out, k) holds a layer's retain directions. With ``D = A - A0`` the product in the norm is
+    ``Q^T B D + Q^T (B - B0) A0``, exactly zero at the start; its norm is taken without forming the (k, in) matrix.
+
+    Source: ReGLU's regulariser ROL (Xiao et al., 2026, arXiv 2604.17396), which penalises ``B^T Q``. Here the anchor
+    takes ``B0 A0`` back, so the adapter writes ``B A - B0 A0``; keeping ``B`` or ``B - B0`` out of the directions would
+    let ``A`` write there through ``B0``.
     """
-    penalties = [
-        ((layer.b - layer.anchor_b).T @ kept_free[name]).square().sum() for name, layer in adapter.layers.items()
-    ]
-    return torch.stack(penalties).sum()
+    return torch.stack([_written(layer, kept_free[name]) for name, layer in adapter.layers.items()]).sum()
+
+
+def _written(layer: AnchoredLinear, directions: Tensor) -> Tensor:
+    left = directions.T @ torch.cat([layer.b, layer.b - layer.anchor_b], dim=1)  # (k, 2r)
+    right = torch.cat([layer.a - layer.anchor_a, layer.anchor_a])  # (2r, in)
+    return ((left @ (right @ right.T)) * left).sum()
 
 
 @contextmanager
@@ -242,6 +249,22 @@ def require_finite(loss: Tensor, *, step: int) -> None:
     """
     if not torch.isfinite(loss):
         raise DivergedError(f"the loss is not finite at step {step + 1}: lower learning_rate")
+
+
+def _backward(loss: Tensor, *, step: int) -> None:
+    require_finite(loss, step=step)
+    if loss.requires_grad:  # after a sharp step without a retain loss there is nothing left to add
+        loss.backward()
+
+
+def _fill_gradients(adapter: Adapter) -> None:
+    """Give a zero to layers that no loss depends on, so that a checkpoint has moments for each.
+
+    Those are the layers behind the hidden states that a forget loss reads, where no retain loss goes with it.
+    """
+    for parameter in adapter.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
 
 
 def _value(loss: Tensor | None) -> float | None:
