@@ -134,6 +134,7 @@ def initial_pairs(
             )
         case "rila" if about.features is not None:
             mine = output_features(base, layers, forget[: options.rila_items])
+            generator = torch.Generator().manual_seed(options.seed)
             return Pairs(
                 {
                     name: rila(
@@ -142,6 +143,7 @@ def initial_pairs(
                         retain_features=about.features[name],
                         rank=options.r,
                         beta=options.rila_beta,
+                        generator=generator,
                     )
                     for name, layer in layers.items()
                 }

@@ -1,12 +1,20 @@
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from core.modeling.adapter import LowRankPair
+from core.unlearning.initializers.lora import plain_lora
+
+_ROUNDING = 1e-10  # eigenvalues below this share of the largest are what float32 features leave of zero
 
 
 def rila(
-    weight: Tensor, *, forget_features: Tensor, retain_features: Tensor, rank: int, beta: float
+    weight: Tensor,
+    *,
+    forget_features: Tensor,
+    retain_features: Tensor,
+    rank: int,
+    beta: float,
+    generator: torch.Generator,
 ) -> tuple[LowRankPair, LowRankPair]:
     """Return the pair that projects the weight on the outputs which forget texts have and retain texts have not, twice.
 
@@ -22,10 +30,12 @@ def rila(
         retain_features: (m, out).
         rank: r.
         beta: weight of the retain covariance, in [0, 1].
+        generator: as in ``plain_lora``.
 
     Returns:
-        Initial pair and anchor, equal, float32, ``a`` (r, in) and ``b`` (out, r). Directions without a positive
-        eigenvalue separate nothing, so there the pair is zero.
+        Initial pair and anchor, equal, float32, ``a`` (r, in) and ``b`` (out, r). There are no more positive
+        eigenvalues than forget examples, and directions without one separate nothing; what is missing to the rank is
+        plain LoRA, for a pair of zeros would never move.
 
     References:
         Xiao et al., Findings of ACL 2026, https://arxiv.org/abs/2604.17396. Deviations: padding is in no feature; the
@@ -41,11 +51,9 @@ def rila(
     span, _ = torch.linalg.qr(stacked.T)  # (out, k), k = min(n + m, out)
     inside = stacked @ span  # (n + m, k)
     values, vectors = torch.linalg.eigh(inside.T @ (signs.unsqueeze(1) * inside))  # ascending
-    chosen = [at for at in range(len(values) - 1, -1, -1) if values[at] > 0][:rank]
-    b = (span @ vectors[:, chosen]).float()  # (out, q)
+    num_positive = int((values > _ROUNDING * values.abs().max()).sum())
+    b = (span @ vectors.flip(1)[:, : min(rank, num_positive)]).float()  # (out, q)
     a = b.T @ weight.float()  # (q, in)
-    missing = rank - len(chosen)
-    pair = LowRankPair(
-        a=functional.pad(a, (0, 0, 0, missing)).contiguous(), b=functional.pad(b, (0, missing)).contiguous()
-    )
+    rest, _ = plain_lora(weight, rank=rank - b.shape[1], generator=generator)
+    pair = LowRankPair(a=torch.cat([a, rest.a]), b=torch.cat([b, rest.b], dim=1))
     return pair, pair
