@@ -20,8 +20,11 @@ class RandomLabels:
     def drawn(cls, around: Surroundings) -> Self:
         """Return the loss with its labels: a function of the seed. Special tokens are never drawn."""
         tokenizer = around.base.tokenizer
-        special = {*tokenizer.all_special_ids}
-        ordinary = torch.tensor([token for token in range(len(tokenizer)) if token not in special])
+        # Reserved tokens and chat markup are special without having a role, so all_special_ids does not name them.
+        reserved = (token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
+        special = {*tokenizer.all_special_ids, *reserved}
+        size = min(len(tokenizer), around.base.model.config.vocab_size)
+        ordinary = torch.tensor([token for token in range(size) if token not in special])
         count = sum(len(example.answer) for example in around.forget)
         generator = torch.Generator().manual_seed(around.seed)
         return cls(ordinary[torch.randint(len(ordinary), (count,), generator=generator)].to(around.base.device))
