@@ -6,7 +6,7 @@ from torch import Tensor
 
 from core.data.batches import batches_by_length
 from core.data.collate import collate
-from core.domain.errors import EmptyBatchError
+from core.domain.errors import EmptyBatchError, UnsupportedBaseModelError
 from core.modeling.scoring import score
 from core.unlearning.forget_loss import ForgetBatch, Needs, Surroundings
 from core.unlearning.hidden_states import capture, decoder_layers
@@ -29,9 +29,14 @@ class RepresentationMisdirection:
 
         The published coefficient is an absolute length, which means another thing to each model and layer; here it is
         relative to the hidden states of the forget texts.
+
+        Raises:
+            UnsupportedBaseModelError: the model has no such layer.
         """
         depth = len(decoder_layers(around.base.model))
-        chosen = depth // 2 if layer is None else min(layer, depth - 1)
+        chosen = depth // 2 if layer is None else layer
+        if chosen >= depth:
+            raise UnsupportedBaseModelError(f"layer is {chosen}, but the decoder layers are 0 to {depth - 1}")
         squares = _squared_lengths(around, chosen)
         width = squares.width
         generator = torch.Generator().manual_seed(around.seed)
@@ -74,5 +79,5 @@ def _squared_lengths(around: Surroundings, layer: int) -> _Squares:
         if states is None:
             raise ValueError("the layer was asked for")
         width = states.shape[-1]
-        lengths.append(states.float().square().sum(dim=-1))
+        lengths.append(states[batch.content].float().square().sum(dim=-1))
     return _Squares(mean=float(torch.cat(lengths).mean()), width=width)
