@@ -3,30 +3,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.errors import EmptyBatchError
-from core.modeling.scoring import TokenScores
-from core.unlearning.forget_loss import ForgetBatch
 from core.unlearning.methods.inverted_hinge import InvertedHinge
-
-
-def scores(logits, target):
-    target = torch.tensor(target)
-    places = TokenScores(
-        logits=logits, target=target, row=torch.zeros_like(target), content=torch.ones_like(target, dtype=torch.bool)
-    )
-    return ForgetBatch(scores=places, place=torch.arange(len(target)))
+from tests.unit.core.unlearning.methods.conftest import forget_batch
 
 
 def test_value_by_hand():
     probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     # true token 0 at 0.7 against rival 0.2; true token 0 at 0.1 against rival 0.6
     expected = ((1 + 0.7 - 0.2) + (1 + 0.1 - 0.6)) / 2
-    assert InvertedHinge()(scores(probabilities.log(), [0, 0])).item() == pytest.approx(expected)
+    assert InvertedHinge()(forget_batch(probabilities.log(), [0, 0])).item() == pytest.approx(expected)
 
 
 def test_gradient_matches_the_published_identities():
     logits = torch.tensor([[1.0, 0.5, -0.3, 0.2]], requires_grad=True)
-    InvertedHinge()(scores(logits, [2])).backward()
+    InvertedHinge()(forget_batch(logits, [2])).backward()
     p = logits.detach().softmax(-1)[0]
     p_true, p_rival = p[2], p[0]
     expected = p * (p_rival - p_true)
@@ -37,7 +27,7 @@ def test_gradient_matches_the_published_identities():
 
 def test_gradient_vanishes_once_the_rival_has_won():
     logits = torch.tensor([[20.0, -20.0, 0.0]], requires_grad=True)
-    InvertedHinge()(scores(logits, [1])).backward()
+    InvertedHinge()(forget_batch(logits, [1])).backward()
     assert logits.grad.abs().max() < 1e-6
 
 
@@ -49,18 +39,6 @@ def test_equals_the_one_hot_definition(seed, places, vocabulary):
     p = logits.softmax(-1)
     rivals = p.masked_fill(torch.nn.functional.one_hot(target, vocabulary).bool(), -1.0).amax(-1)
     expected = (1 + p.gather(1, target[:, None])[:, 0] - rivals).mean()
-    value = InvertedHinge()(scores(logits, target.tolist()))
+    value = InvertedHinge()(forget_batch(logits, target.tolist()))
     assert 0 <= value <= 2
     torch.testing.assert_close(value, expected)
-
-
-def test_half_precision_logits_give_a_float32_loss():
-    logits = torch.randn(4, 9).bfloat16()
-    value = InvertedHinge()(scores(logits, [0, 1, 2, 3]))
-    assert value.dtype == torch.float32
-    torch.testing.assert_close(value, InvertedHinge()(scores(logits.float(), [0, 1, 2, 3])))
-
-
-def test_batch_without_answer_tokens_is_refused():
-    with pytest.raises(EmptyBatchError):
-        InvertedHinge()(scores(torch.empty(0, 5), []))
