@@ -10,6 +10,9 @@ from pathlib import Path
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from core.backends.sql.engine import open_engine
+from core.backends.sql.item_store import SqlItemStore
+from core.backends.sql.migrate import upgrade
 from core.backends.storage.object_store import open_store
 from core.data.corpus import AnyItem, Example, ItemEncoder
 from core.domain.base_model import RegisteredBaseModel
@@ -80,7 +83,13 @@ def run_job(base_model: Path, texts: Texts, options: MethodOptions, *, metrics: 
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         started = time.perf_counter()
-        outcome = run(_task(registered, texts, options, work), Silent(), open_store(f"file://{work}/store"), _now)
+        outcome = run(
+            _task(registered, texts, options, work),
+            Silent(),
+            open_store(f"file://{work}/store"),
+            _item_store(work),
+            _now,
+        )
         seconds = time.perf_counter() - started
         base = load_base_model(base_model, device=choose_device("auto"))
         encode = ItemEncoder(base.tokenizer, registered.text_format, base.max_tokens)
@@ -149,6 +158,12 @@ def _item_set(set_id: str, items: Sequence[AnyItem]) -> ItemSet:
     return ItemSet(
         id=set_id, tenant=_TENANT, owner="dr_bench", items=with_ids(items), commitment="-", created_at=_now()
     )
+
+
+def _item_store(work: Path) -> SqlItemStore:
+    url = f"sqlite:///{work}/items.db"
+    upgrade(url)
+    return SqlItemStore(open_engine(url))
 
 
 def _now() -> datetime:

@@ -135,7 +135,7 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
     by_method = {name: [row for row in rows if row.method == name] for name in arguments.only}
     front = _front(by_method)
     about = (
-        f"Each run forgets {len(_facts(demo.population().forget))} question-answer pairs of {demo.num_forget} people in "
+        f"Each run forgets {len(_facts(demo.population().forget))} pairs about {demo.num_forget} people in "
         f"at most {arguments.max_steps} steps; everything else is the method's default. Forget columns: extraction "
         "strength (ES) and memorization accuracy (MA) of these pairs afterwards; all were memorised before. Kept "
         f"columns: the same for {demo.num_unseen} people in no part of the job, whose texts the base model knows as "

@@ -70,7 +70,7 @@ def run_pipeline(job: Job, monitor: DatabaseJobMonitor, backends: Backends, sett
         device=settings.device,
         work_dir=work_dir,
     )
-    ran = run(task, monitor, backends.store, utc_now)
+    ran = run(task, monitor, backends.store, backends.items, utc_now)
     return Outcome(
         adapter_zip=ran.adapter_zip,
         report_json=ran.report.model_dump_json().encode(),

@@ -18,10 +18,10 @@ from core.pipeline.self_generated import self_generated
 from core.pipeline.sets import encode_sets
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunOutcome, RunTask
-from core.ports import ArtifactStore, Clock, JobMonitor
+from core.ports import ArtifactStore, Clock, ItemStore, JobMonitor
 
 
-def run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock) -> RunOutcome:
+def run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock) -> RunOutcome:
     """Return the package, the report and the dispositions of one job.
 
     Raises:
@@ -29,12 +29,12 @@ def run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock) 
         LeaseLostError: the attempt no longer owns the job.
     """
     try:
-        return _run(task, monitor, cache, clock)
+        return _run(task, monitor, cache, items, clock)
     except torch.OutOfMemoryError as full:
         raise OutOfMemoryError("the device has too little memory: lower batch_size or r, or split long items") from full
 
 
-def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock) -> RunOutcome:
+def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock) -> RunOutcome:
     options = task.spec.method
     watch = Stopwatch(monitor)
     torch.manual_seed(options.seed)
@@ -42,7 +42,7 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, clock: Clock)
     with watch.stage(Stage.PREPARE):
         path = locate(task.base_model.source, task.base_model.revision)
         base = load_base_model(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
-        sets = encode_sets(task, base, self_generated(task, base, cache))
+        sets = encode_sets(task, base, self_generated(task, base, items, clock))
 
     with watch.stage(Stage.BASELINE):
         before = measure(base, sets, seed=options.seed)

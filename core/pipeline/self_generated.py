@@ -1,13 +1,16 @@
-import json
+import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 
+from core.domain.errors import AlreadyExistsError, NotFoundError
+from core.domain.item_set import ItemSet
 from core.domain.items import TextItem
 from core.modeling.base_model import BaseModel
 from core.pipeline.sets import keeps_on_general_corpus
 from core.pipeline.task import RunTask
-from core.ports import ArtifactStore
+from core.ports import Clock, ItemStore
 
 NUM_TEXTS = 512
 MAX_TOKENS = 64
@@ -17,23 +20,18 @@ _SEED = 0  # of the base model's texts, not of the request: they are written onc
 SHARED_TOKENS = 8
 
 
-def self_generated(task: RunTask, base: BaseModel, cache: ArtifactStore) -> list[TextItem]:
+def self_generated(task: RunTask, base: BaseModel, items: ItemStore, clock: Clock) -> list[TextItem]:
     """Return texts that the base model wrote, where the job needs texts to keep and nobody gave any; else none.
 
     What a model writes unprompted is a sample of what it knows, at hand without any data. It may recite what is to be
     forgotten, so texts that share ``SHARED_TOKENS`` tokens in a row with a forget item are left out. Before that choice
-    they depend on the base model alone, and are written once.
+    they depend on the base model alone, and are written once. They are kept where texts are kept and nowhere else, for
+    what a model recites may be personal.
     """
     lacks_general = keeps_on_general_corpus(task) and task.general is None
     if task.retain is not None and not lacks_general:
         return []
-    key = f"generated/{task.base_model.weights_sha256}-{base.device.type}-{_SEED}-{NUM_TEXTS}-{MAX_TOKENS}.json"
-    if not cache.exists(key):
-        cache.put(key, json.dumps(write_texts(base)).encode())
-    texts: list[str] = json.loads(cache.get(key))
-    return [
-        TextItem(id=f"generated-{place}", text=text) for place, text in enumerate(_without_forgotten(task, base, texts))
-    ]
+    return _without_forgotten(task, base, _written_once(task, base, items, clock))
 
 
 def write_texts(base: BaseModel) -> list[str]:
@@ -60,13 +58,35 @@ def write_texts(base: BaseModel) -> list[str]:
     return [text for text in dict.fromkeys(texts) if text.strip() and len(base.tokenizer(text).input_ids) > 2]
 
 
-def _without_forgotten(task: RunTask, base: BaseModel, texts: Sequence[str]) -> list[str]:
+def _written_once(task: RunTask, base: BaseModel, items: ItemStore, clock: Clock) -> list[TextItem]:
+    """Return the base model's texts: those in the store, or new ones that are there afterwards."""
+    facts = f"{task.base_model.id}/{task.base_model.weights_sha256}/{base.device.type}/{_SEED}/{NUM_TEXTS}/{MAX_TOKENS}"
+    set_id = f"set_{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
+    try:
+        stored = items.get(set_id)
+    except NotFoundError:
+        written = [TextItem(id=f"generated-{place}", text=text) for place, text in enumerate(write_texts(base))]
+        stored = ItemSet(
+            id=set_id,
+            tenant="",
+            owner=task.base_model.id,
+            items=tuple(written),
+            commitment="",  # nobody has asked for these texts, so there is nothing to prove later
+            created_at=clock(),
+        )
+        # Two jobs may write them at once: the same texts, from the same seed.
+        with suppress(AlreadyExistsError):
+            items.put(stored)
+    return [item for item in stored.items if isinstance(item, TextItem)]
+
+
+def _without_forgotten(task: RunTask, base: BaseModel, texts: Sequence[TextItem]) -> list[TextItem]:
     forgotten = {
         gram
         for item in task.forget.items
         for gram in _grams(base, item.text if isinstance(item, TextItem) else item.completion)
     }
-    return [text for text in texts if forgotten.isdisjoint(_grams(base, text))]
+    return [row for row in texts if forgotten.isdisjoint(_grams(base, row.text))]
 
 
 def _grams(base: BaseModel, text: str) -> list[tuple[int, ...]]:

@@ -8,6 +8,7 @@ from core.domain.errors import BaseModelChangedError, OutOfMemoryError
 from core.domain.job import Stage
 from core.pipeline.run import run
 from tests.fakes.artifact_store import FakeArtifactStore
+from tests.fakes.item_store import FakeItemStore
 from tests.fakes.job_monitor import FakeJobMonitor
 from tests.fakes.tiny_models import byte_tokenizer, tiny_model
 from tests.unit.core.pipeline.conftest import NOW, pairs, with_source
@@ -32,14 +33,14 @@ def _one_thread():
 
 def test_every_stage_is_announced_in_order(make_task):
     monitor = FakeJobMonitor()
-    outcome = run(make_task(), monitor, FakeArtifactStore(), clock)
+    outcome = run(make_task(), monitor, FakeArtifactStore(), FakeItemStore(), clock)
     assert [entered.stage for entered in monitor.entered] == list(Stage)
     assert monitor.entered[4].total_steps == 14
     assert set(outcome.report.timings_seconds) == set(Stage)
 
 
 def test_package_and_report_tell_of_the_same_job(make_task):
-    outcome = run(make_task(holdout=pairs(9, "h")), FakeJobMonitor(), FakeArtifactStore(), clock)
+    outcome = run(make_task(holdout=pairs(9, "h")), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     with zipfile.ZipFile(outcome.adapter_zip) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         names = set(archive.namelist())
@@ -52,16 +53,22 @@ def test_package_and_report_tell_of_the_same_job(make_task):
 
 
 def test_same_task_gives_the_same_weights(make_task):
-    first = run(make_task(work="a"), FakeJobMonitor(), FakeArtifactStore(), clock)
-    second = run(make_task(work="b"), FakeJobMonitor(), FakeArtifactStore(), clock)
+    first = run(make_task(work="a"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
+    second = run(make_task(work="b"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     assert weights(first) == weights(second)
 
 
 def test_resumed_run_gives_the_same_weights_and_keeps_the_fisher_summary(make_task):
     options = {"early_stopping": False}
     monitor = FakeJobMonitor()
-    whole = run(make_task(work="a", **options), monitor, FakeArtifactStore(), clock)
-    resumed = run(make_task(work="b", **options), FakeJobMonitor(monitor.checkpoints[0]), FakeArtifactStore(), clock)
+    whole = run(make_task(work="a", **options), monitor, FakeArtifactStore(), FakeItemStore(), clock)
+    resumed = run(
+        make_task(work="b", **options),
+        FakeJobMonitor(monitor.checkpoints[0]),
+        FakeArtifactStore(),
+        FakeItemStore(),
+        clock,
+    )
     assert resumed.report.training.resumed_from_step == 10
     assert weights(resumed) == weights(whole)
     assert resumed.report.fisher == whole.report.fisher
@@ -69,8 +76,8 @@ def test_resumed_run_gives_the_same_weights_and_keeps_the_fisher_summary(make_ta
 
 def test_second_job_takes_the_retain_fisher_from_the_cache_and_gives_the_same_weights(make_task):
     cache = FakeArtifactStore()
-    first = run(make_task(work="a"), FakeJobMonitor(), cache, clock)
-    second = run(make_task(work="b"), FakeJobMonitor(), cache, clock)
+    first = run(make_task(work="a"), FakeJobMonitor(), cache, FakeItemStore(), clock)
+    second = run(make_task(work="b"), FakeJobMonitor(), cache, FakeItemStore(), clock)
     assert not first.report.fisher.retain_from_cache
     assert second.report.fisher.retain_from_cache
     assert weights(first) == weights(second)
@@ -78,23 +85,25 @@ def test_second_job_takes_the_retain_fisher_from_the_cache_and_gives_the_same_we
 
 def test_fisher_of_a_set_that_a_request_took_rows_out_of_is_not_kept(make_task):
     cache = FakeArtifactStore()
-    outcome = run(make_task(forget=pairs(24, "r")[:2]), FakeJobMonitor(), cache, clock)
+    outcome = run(make_task(forget=pairs(24, "r")[:2]), FakeJobMonitor(), cache, FakeItemStore(), clock)
     assert outcome.report.excluded_retain_items == 2
     assert not cache.artifacts
 
 
 def test_plain_lora_needs_no_fisher(make_task):
-    outcome = run(make_task(initializer="lora"), FakeJobMonitor(), FakeArtifactStore(), clock)
+    outcome = run(make_task(initializer="lora"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     assert outcome.report.fisher is None
 
 
 def test_paper_mode_is_reported_as_such(make_task):
-    outcome = run(make_task(fisher="paper", fisher_epsilon=1e-5), FakeJobMonitor(), FakeArtifactStore(), clock)
+    outcome = run(
+        make_task(fisher="paper", fisher_epsilon=1e-5), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock
+    )
     assert outcome.report.fisher.mode == "paper"
 
 
 def test_no_text_is_in_report_page_or_package(make_task):
-    outcome = run(make_task(), FakeJobMonitor(), FakeArtifactStore(), clock)
+    outcome = run(make_task(), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     everything = outcome.report.model_dump_json() + outcome.report_html
     with zipfile.ZipFile(outcome.adapter_zip) as archive:
         everything += "".join(archive.read(name).decode("latin-1") for name in archive.namelist())
@@ -103,7 +112,7 @@ def test_no_text_is_in_report_page_or_package(make_task):
 
 
 def test_path_of_the_server_is_told_to_nobody(make_task, base_path):
-    outcome = run(make_task(), FakeJobMonitor(), FakeArtifactStore(), clock)
+    outcome = run(make_task(), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     with zipfile.ZipFile(outcome.adapter_zip) as archive:
         told = "".join(archive.read(name).decode("latin-1") for name in archive.namelist())
     assert str(base_path) not in told + outcome.report_html + outcome.report.model_dump_json()
@@ -115,11 +124,11 @@ def test_full_device_fails_the_job_with_the_remedy(make_task):
             raise torch.OutOfMemoryError
 
     with pytest.raises(OutOfMemoryError, match="batch_size"):
-        run(make_task(), FakeJobMonitor(), FullDevice(), clock)
+        run(make_task(), FakeJobMonitor(), FullDevice(), FakeItemStore(), clock)
 
 
 def test_weights_that_changed_since_registration_fail_the_job(make_task, tmp_path):
     tiny_model("gpt_neo", seed=9).save_pretrained(tmp_path / "other")
     byte_tokenizer().save_pretrained(tmp_path / "other")
     with pytest.raises(BaseModelChangedError):
-        run(with_source(make_task(), tmp_path / "other"), FakeJobMonitor(), FakeArtifactStore(), clock)
+        run(with_source(make_task(), tmp_path / "other"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
