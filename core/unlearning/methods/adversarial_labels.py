@@ -19,7 +19,7 @@ class AdversarialLabels:
         """Return the mean cross-entropy against ``argmax_{v != y} p_base(v)`` at each place, in nats, not negative.
 
         The label of a place comes from the base model's prediction of that very place. The published code takes it
-        from the place after and excludes the wrong token.
+        from the place after, where the token that it excludes is not the true one.
 
         References:
             Yao et al., ACL 2024, https://arxiv.org/abs/2402.15159, section 3 (unlearning with adversarial samples).

@@ -20,7 +20,7 @@ class RandomLabels:
     def drawn(cls, around: Surroundings) -> Self:
         """Return the loss with its labels: a function of the seed. Special tokens are never drawn."""
         tokenizer = around.base.tokenizer
-        # Reserved tokens and chat markup are special without having a role, so all_special_ids does not name them.
+        # Reserved tokens are special without having a role, and all_special_ids names only those that have one.
         reserved = (token for token, added in tokenizer.added_tokens_decoder.items() if added.special)
         special = {*tokenizer.all_special_ids, *reserved}
         size = min(len(tokenizer), around.base.model.config.vocab_size)
