@@ -10,7 +10,7 @@ import torch
 
 from core.domain.catalog import METHOD_OPTIONS
 from core.domain.errors import EmptyBatchError
-from core.domain.options import Initializer, RetainLoss, TrainedOptions
+from core.domain.options import TrainedOptions
 from core.modeling.scoring import TokenScores
 from core.unlearning.features import leading_directions, output_features
 from core.unlearning.forget_loss import ForgetBatch, Rewritten, Surroundings
@@ -22,9 +22,21 @@ from tests.unit.core.unlearning.conftest import adapted, base_model, rows
 TRAINED = [name for name, options in METHOD_OPTIONS.items() if issubclass(options, TrainedOptions)]
 DATA = TrainingData(forget=rows(5, seed=1), retain=rows(8, seed=2), rewritten=rows(5, seed=3, prompt=2))
 SMALL = {"r": 4, "lora_alpha": 8, "batch_size": 4, "learning_rate": 1e-3}
-# Any forget loss goes with any retain loss and any initializer; a tenth of the combinations, the same every time.
+
+
+def choices(name, option):
+    return typing.get_args(METHOD_OPTIONS[name].model_fields[option].annotation)
+
+
+# Any forget loss goes with whatever retain loss and initializer its options take; a tenth of the combinations, the same
+# every time.
 COMBINATIONS = random.Random(0).sample(
-    list(itertools.product(TRAINED, typing.get_args(RetainLoss), typing.get_args(Initializer))), 30
+    [
+        (name, *others)
+        for name in TRAINED
+        for others in itertools.product(choices(name, "retain_loss"), choices(name, "initializer"))
+    ],
+    30,
 )
 
 
