@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
-from core.domain.items import FactItem, PairItem, TextItem
+from core.domain.items import FactItem, PairItem, TextItem, subject_end
 
 AnyItem = TextItem | PairItem | FactItem
 
@@ -59,13 +59,24 @@ class ItemEncoder:
         """
         return [self._encode(item) for item in items]
 
+    def subject_place(self, item: FactItem) -> int:
+        """Return the place of the token that holds the last character of the subject, where it last is in the prompt.
+
+        Raises:
+            UnsupportedBaseModelError: it is not in the prompt, or the chat template changes the prompt. Subjects are
+                checked at submission.
+        """
+        end = subject_end(item)
+        if end is None:
+            raise UnsupportedBaseModelError(f"the subject of item {item.id} does not occur in its prompt")
+        text, _, _, special = self._render(item)
+        end += self._prompt_start(item, text)
+        _, spans = self._tokenize(text, special=special)
+        return max(place for place, (begin, _) in spans.items() if begin < end)
+
     def _encode(self, item: AnyItem) -> Example:
         text, start, end, special = self._render(item)
-        encoding = self.tokenizer(
-            text, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
-        )
-        tokens: list[int] = list(encoding["input_ids"])
-        spans = _whole_spans(encoding["offset_mapping"], encoding["special_tokens_mask"])
+        tokens, spans = self._tokenize(text, special=special)
         first = min((place for place, (_, stop) in spans.items() if stop > start), default=len(tokens))
         last = max((place for place, (begin, stop) in spans.items() if begin < end and stop > begin), default=-1)
         trailing = len(tokens) - 1 - last
@@ -73,6 +84,13 @@ class ItemEncoder:
             tokens.append(self.tokenizer.eos_token_id)
             trailing += 1
         return self._checked(Example(str(item.id), tuple(tokens), max(first, 1), trailing))
+
+    def _tokenize(self, text: str, *, special: bool) -> tuple[list[int], dict[int, tuple[int, int]]]:
+        """Return the tokens of the text, and the span of text of each but those that the tokenizer adds."""
+        encoding = self.tokenizer(
+            text, add_special_tokens=special, return_offsets_mapping=True, return_special_tokens_mask=True
+        )
+        return list(encoding["input_ids"]), _whole_spans(encoding["offset_mapping"], encoding["special_tokens_mask"])
 
     def _appends_eos(self, tokens: Sequence[int]) -> bool:
         wanted = self.text_format.join == "separator" and self.text_format.ends_with_eos
@@ -102,6 +120,16 @@ class ItemEncoder:
         if not framed or text[len(prefix) : end].strip() != item.completion.strip():
             raise UnsupportedBaseModelError("the chat template of this base model does not reproduce a completion")
         return text, len(prefix), end, False  # the template has written the special tokens already
+
+    def _prompt_start(self, item: FactItem, text: str) -> int:
+        """Return where in the rendered text the prompt begins, or would begin had its turn not been trimmed."""
+        if self.text_format.join == "separator":
+            return 0
+        before, _, _ = self._apply_chat_template(_STAND_IN, item.completion).partition(_STAND_IN)
+        start = text.find(item.prompt.strip(), len(before)) if text.startswith(before) else -1
+        if start < 0:
+            raise UnsupportedBaseModelError("the chat template of this base model does not reproduce a prompt")
+        return start - (len(item.prompt) - len(item.prompt.lstrip()))
 
     def _apply_chat_template(self, prompt: str, completion: str) -> str:
         turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]

@@ -72,3 +72,10 @@ def normalized(item: TextItem | PairItem | FactItem) -> str:
 def characters(item: TextItem | PairItem | FactItem) -> int:
     """Return the length of what the model would read, in characters."""
     return len(item.text) if isinstance(item, TextItem) else len(item.prompt) + len(item.completion)
+
+
+def subject_end(item: FactItem) -> int | None:
+    """Return where the subject's last occurrence in the prompt ends, in characters; None where there is none."""
+    subject = item.subject.strip()
+    start = item.prompt.rfind(subject)
+    return None if start < 0 else start + len(subject)

@@ -169,3 +169,60 @@ def test_item_longer_than_the_context_is_refused_without_its_text():
 def test_item_of_one_token_has_nothing_to_score():
     with pytest.raises(UnsupportedBaseModelError, match="too short"):
         encode(TextItem(id="a", text="x"))
+
+
+def subject_text(item, text_format=None, *, tokenizer=None):
+    """Return the text up to the token that holds the subject's last character, and that token's number."""
+    tokenizer = tokenizer or byte_tokenizer()
+    encoder = ItemEncoder(tokenizer, text_format or TextFormat(), 256)
+    place = encoder.subject_place(item)
+    (example,) = encoder([item])
+    return tokenizer.decode(example.tokens[: place + 1])
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt", "up_to"),
+    [("Ada", "Ada is", "Ada"), ("Ada", "Is Ada or Ada it?", "Is Ada or Ada"), ("Zoë ", "Is Zoë it?", "Is Zoë")],
+)
+def test_subject_ends_in_the_token_of_its_last_character(subject, prompt, up_to):
+    assert subject_text(FactItem(id="a", subject=subject, prompt=prompt, completion=" yes")) == up_to
+
+
+def test_subject_ends_before_the_space_when_the_tokenizer_trims_its_spans():
+    item = FactItem(id="a", subject="Ada", prompt="Is Ada here?", completion=" yes")
+    assert subject_text(item, tokenizer=trimming_tokenizer()) == "Is Ada"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "up_to"), [("user", "user"), ("  is user\n", "is user"), ("user user?", "user user")]
+)
+def test_subject_in_a_chat_turn_is_not_sought_in_the_markup(prompt, up_to):
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = CHAT_ML.replace("m['content']", "m['content'] | trim")
+    item = FactItem(id="a", subject="user", prompt=prompt, completion="user")
+    found = subject_text(item, TextFormat(join="chat_template"), tokenizer=tokenizer)
+    assert found == f"<|im_start|>user\n{up_to}"
+
+
+def test_subject_after_a_token_that_the_tokenizer_adds_is_found():
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", EOS)]
+    )
+    item = FactItem(id="a", subject="Ada", prompt="Ada is", completion=" here")
+    assert subject_text(item, tokenizer=tokenizer) == "<|endoftext|>Ada"
+
+
+def test_chat_template_that_changes_the_prompt_is_refused_where_the_subject_is_sought():
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}<{{ m['content'] | replace('Ada', 'A.') }}>{% endfor %}"
+    item = FactItem(id="a", subject="Ada", prompt="Ada is", completion="here")
+    with pytest.raises(UnsupportedBaseModelError, match="does not reproduce a prompt"):
+        subject_text(item, TextFormat(join="chat_template"), tokenizer=tokenizer)
+
+
+def test_subject_that_is_not_in_the_prompt_is_refused_without_its_text():
+    item = FactItem(id="a", subject="secret", prompt="Ada is", completion="here")
+    with pytest.raises(UnsupportedBaseModelError, match="subject of item a does not occur") as refusal:
+        subject_text(item)
+    assert "secret" not in str(refusal.value)

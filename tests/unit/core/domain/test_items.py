@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from core.domain.items import FactItem, Item, PairItem, TextItem, characters, normalized
+from core.domain.items import FactItem, Item, PairItem, TextItem, characters, normalized, subject_end
 
 ITEM = TypeAdapter(Item)
 TEXTS = st.text(min_size=1).filter(lambda text: any(unicodedata.category(letter)[0] not in "ZC" for letter in text))
@@ -82,3 +82,18 @@ def test_identity_is_the_text_that_a_model_reads_whatever_the_shape():
 def test_characters_are_those_the_model_reads():
     assert characters(TextItem(text="Zoë ")) == 4
     assert characters(FactItem(subject="not counted", prompt="ab", completion="c")) == 3
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt", "end"),
+    [
+        ("Ada", "Ada is", 3),
+        ("Ada", "Is Ada here? Ada", 16),
+        (" Ada\n", "Is Ada here?", 6),
+        ("Zoë", "Zoë is", 3),
+        ("ada", "Ada is", None),
+        ("Ada", "Who?", None),
+    ],
+)
+def test_subject_ends_where_it_last_is_in_the_prompt(subject: str, prompt: str, end: int | None):
+    assert subject_end(FactItem(subject=subject, prompt=prompt, completion="x")) == end
