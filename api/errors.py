@@ -19,9 +19,12 @@ from core.domain.errors import (
     LetheError,
     NotFoundError,
     NotReadyError,
+    PromptRequiredError,
     QueueUnavailableError,
     RetainSetRequiredError,
     StaleJobError,
+    SubjectNotInPromptError,
+    SubjectRequiredError,
     TooManyItemsError,
     UnauthenticatedError,
     UnknownBaseModelError,
@@ -212,6 +215,15 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
         "General corpus required",
         "The method keeps on a general corpus, and the base model has none registered. Choose another `retain_corpus`, "
         "or let the base model write its own texts with `self_generated`.",
+    ),
+    PromptRequiredError: ProblemKind(
+        422, "The method needs prompts", "Send a prompt and a completion for each item, or choose another method."
+    ),
+    SubjectRequiredError: ProblemKind(
+        422, "The method needs subjects", "Send a subject with each prompt and completion, or choose another method."
+    ),
+    SubjectNotInPromptError: ProblemKind(
+        422, "The subject is not in the prompt", "Write the subject in the prompt exactly as `subject` names it."
     ),
     LetheError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),
     InternalError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),

@@ -36,7 +36,10 @@ from core.domain.errors import (
     ItemTooLongError,
     ItemTooShortError,
     NotFoundError,
+    PromptRequiredError,
     RetainSetRequiredError,
+    SubjectNotInPromptError,
+    SubjectRequiredError,
     TooManyItemsError,
     UnknownBaseModelError,
 )
@@ -89,6 +92,9 @@ def _new_request(body: Annotated[bytes, Depends(_body_bytes)]) -> NewDeletionReq
             ForgetRetainOverlapError,
             RetainSetRequiredError,
             GeneralCorpusRequiredError,
+            PromptRequiredError,
+            SubjectRequiredError,
+            SubjectNotInPromptError,
         ),
     },
 )

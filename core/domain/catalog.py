@@ -3,11 +3,11 @@
 Each name here has an entry in ``core.unlearning.methods.METHODS``; a test compares the two tables.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from core.domain.options import Initializer, RetainCorpus, RetainLoss, TrainedOptions
+from core.domain.options import AdapterRank, Initializer, NeededItems, RetainCorpus, RetainLoss, TrainedOptions
 
 Beta = Annotated[float, Field(gt=0, le=1000)]
 
@@ -135,6 +135,7 @@ class SimNpoOptions(TrainedOptions):
 class DpoIdkOptions(TrainedOptions):
     """Direct preference optimisation of "I don't know" over the answer."""
 
+    needs_items: ClassVar[NeededItems] = "prompt"
     name: Literal["dpo_idk"] = "dpo_idk"
     beta: Beta = 0.1
 
@@ -203,6 +204,31 @@ class SamNpoOptions(TrainedOptions):
     sharpness_radius: float = Field(default=0.01, gt=0, le=10)
 
 
+class LawOptions(BaseModel):
+    """Edit of MLP down-projections that washes facts away in closed form, without training (LAW)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    needs_items: ClassVar[NeededItems] = "subject"
+    name: Literal["law"] = "law"
+    layers: Annotated[list[Annotated[int, Field(ge=0, le=1000)]], Field(min_length=1)] | None = Field(
+        default=None, description="Decoder layers to edit, from 0; default: a few that end at a third of the depth."
+    )
+    r: AdapterRank = Field(default=16, description="The exported adapter has rank 2r; facts beyond that are merged.")
+    moment_items: int = Field(default=512, ge=1, description="Retain rows behind the cached second moments.")
+    contexts: int = Field(default=5, ge=0, le=5, description="Texts that each prompt is put behind, besides alone.")
+    target_steps: int = Field(default=25, ge=1, le=1000, description="Steps towards each fact's new hidden state.")
+    norm_limit: float = Field(
+        default=0.75, gt=0, le=100, description="Largest edit by the closed form, as a share of the weight's norm."
+    )
+    beta_ratio: float = Field(default=1.1, ge=1, le=100, description="Disturbance allowed over the closed form's.")
+    edit_steps: int = Field(default=50, ge=0, le=10_000, description="Steps of ascent from the closed form.")
+    early_stopping: bool = Field(default=True, description="Scale the edit down to what the thresholds ask for.")
+    self_generated: bool = Field(
+        default=False, description="Where there is no retain set, use texts that the base model writes itself."
+    )
+    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+
+
 MethodOptions = Annotated[
     LokuOptions
     | IhlOptions
@@ -227,7 +253,8 @@ MethodOptions = Annotated[
     | MaxEntropyOptions
     | CeUOptions
     | PduOptions
-    | SamNpoOptions,
+    | SamNpoOptions
+    | LawOptions,
     Field(discriminator="name"),
 ]
 

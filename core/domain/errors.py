@@ -4,7 +4,10 @@ LetheError
 ├── InvalidRequestError        the request itself is wrong; names the parameter and the remedy
 │   ├── UnknownBaseModelError
 │   ├── RetainSetRequiredError
-│   └── GeneralCorpusRequiredError
+│   ├── GeneralCorpusRequiredError
+│   ├── PromptRequiredError
+│   ├── SubjectRequiredError
+│   └── SubjectNotInPromptError
 ├── NotFoundError              no such thing for this tenant
 ├── ConflictError              right request, wrong moment
 │   ├── IllegalTransitionError
@@ -92,6 +95,24 @@ class GeneralCorpusRequiredError(InvalidRequestError):
     """The method keeps on a general corpus and the base model has none."""
 
     code: ClassVar[str] = "general_corpus_required"
+
+
+class PromptRequiredError(InvalidRequestError):
+    """The method asks its forget items as prompts, and one of them has none."""
+
+    code: ClassVar[str] = "prompt_required"
+
+
+class SubjectRequiredError(InvalidRequestError):
+    """The method edits facts about a subject, and a forget item names none."""
+
+    code: ClassVar[str] = "subject_required"
+
+
+class SubjectNotInPromptError(InvalidRequestError):
+    """The subject that an item names is not in its prompt, so nobody knows where the model thinks of it."""
+
+    code: ClassVar[str] = "subject_not_in_prompt"
 
 
 class NotFoundError(LetheError):

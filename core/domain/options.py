@@ -1,6 +1,6 @@
 """Options that methods have in common, as plain data: the API validates them without torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,7 @@ AdapterRank = Literal[4, 8, 16, 32, 64, 128]  # the exported rank is twice this,
 Initializer = Literal["fila", "lora", "pissa", "rila"]
 RetainLoss = Literal["cross_entropy", "kl", "none"]
 RetainCorpus = Literal["in_distribution", "general"]
+NeededItems = Literal["any", "prompt", "subject"]  # forget items: of any kind, with a prompt, with a subject
 
 
 class TrainedOptions(BaseModel):
@@ -19,6 +20,7 @@ class TrainedOptions(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # JSON could not store them
+    needs_items: ClassVar[NeededItems] = "any"
     name: str
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
     num_epochs: int = Field(default=10, ge=1, le=100)

@@ -125,6 +125,28 @@ class FisherSummary(BaseModel):
     epsilon_share: float
 
 
+class EditedLayerSummary(BaseModel):
+    """What was added to one weight, as delivered."""
+
+    model_config = _FROZEN
+    layer: int
+    module: str
+    relative_norm: float  # of what was added, over that of the weight (Frobenius)
+    disturbance: float  # root mean square of what it adds on retain texts, over that of what the weight makes of them
+    truncation_error: float  # share of the effect on the facts that did not fit the adapter's rank
+
+
+class EditSummary(BaseModel):
+    """How weights were edited, by a method that solves for an edit instead of training."""
+
+    model_config = _FROZEN
+    facts: int
+    scale: float  # of the solved edit that is delivered: the least that was found to forget, 1 where nothing less did
+    moment_tokens: int  # retain tokens behind the second moments
+    moments_from_cache: bool
+    layers: list[EditedLayerSummary]
+
+
 class EvaluationReport(BaseModel):
     """What was measured, with everything needed to measure it again. Holds ids, never texts."""
 
@@ -142,6 +164,7 @@ class EvaluationReport(BaseModel):
     holdout: SetResult | None
     training: TrainingSummary
     fisher: FisherSummary | None
+    edit: EditSummary | None = None  # only of methods that edit instead of training
     excluded_retain_items: int  # registered retain items that this request asks to forget
     excluded_holdout_items: int  # holdout items that are in the forget or the retain set too
     duplicate_retain_items: int

@@ -12,15 +12,18 @@ from core.domain.errors import (
     ItemTooLongError,
     ItemTooShortError,
     NotFoundError,
+    PromptRequiredError,
     QueueUnavailableError,
     RetainSetRequiredError,
+    SubjectNotInPromptError,
+    SubjectRequiredError,
     TooManyItemsError,
     UnknownBaseModelError,
 )
 from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items, with_ids
-from core.domain.items import FactItem, PairItem, TextItem, characters, normalized
+from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, subject_end
 from core.domain.job import Job
 from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY
@@ -79,6 +82,7 @@ class Submit:
         """
         base_model = self._base_model(submission)
         self._check("/forget", submission.forget, self.limits.max_forget_items, base_model)
+        _refuse_unfit(submission.forget, submission.method)
         if submission.retain is not None:
             self._check("/retain", submission.retain, self.limits.max_retain_items, base_model)
             _refuse_overlap(submission.forget, submission.retain)
@@ -218,6 +222,27 @@ def _general_set_id(method: MethodOptions, base_model: RegisteredBaseModel) -> s
             param="/method/retain_corpus",
         )
     return base_model.general_set_id
+
+
+def _refuse_unfit(forget: Items, method: MethodOptions) -> None:
+    """Refuse forget items that lack what the method works on."""
+    for place, item in enumerate(forget):
+        where = f"/forget/{place}"
+        if method.needs_items == "prompt" and isinstance(item, TextItem):
+            raise PromptRequiredError(
+                f"method {method.name} needs a prompt and its completion: split the text, or choose another method",
+                param=where,
+            )
+        if method.needs_items == "subject" and not isinstance(item, FactItem):
+            raise SubjectRequiredError(
+                f"method {method.name} edits facts about a subject: send subject, prompt and completion, or choose "
+                "another method",
+                param=where,
+            )
+        if method.needs_items == "subject" and isinstance(item, FactItem) and subject_end(item) is None:
+            raise SubjectNotInPromptError(
+                "the subject does not occur in the prompt: write it there as it is named", param=f"{where}/subject"
+            )
 
 
 def _refuse_overlap(forget: Items, retain: Items) -> None:

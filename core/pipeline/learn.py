@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from core.domain.job import Stage
 from core.domain.options import TrainedOptions
-from core.domain.report import FisherSummary, Thresholds, TrainingSummary
+from core.domain.report import EditSummary, FisherSummary, Thresholds, TrainingSummary
 from core.modeling.adapter import Adapter, target_linears
 from core.modeling.base_model import BaseModel
 from core.pipeline.adapter_start import resume_adapter, saver, start_adapter
@@ -29,6 +29,7 @@ class Learned:
     adapter: Adapter
     training: TrainingSummary
     fisher: FisherSummary | None = None
+    edit: EditSummary | None = None
 
 
 @dataclass(frozen=True)

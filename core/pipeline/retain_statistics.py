@@ -16,6 +16,7 @@ from core.pipeline.task import RunTask
 from core.ports import ArtifactStore
 from core.unlearning.features import output_features
 from core.unlearning.initialize import RetainFisher, RetainStatistics, measure_retain_fisher, parse_fisher
+from core.unlearning.law.moments import Moments, measure_moments
 
 
 def retain_statistics(
@@ -43,6 +44,25 @@ def retain_statistics(
     fisher = _fisher(store, base, options) if initializing and options.initializer == "fila" else None
     wants_features = options.rol_weight > 0 or (initializing and options.initializer == "rila")
     return RetainStatistics(fisher=fisher, features=_features(store, base, options) if wants_features else None)
+
+
+def retain_moments(
+    task: RunTask, base: BaseModel, layers: dict[str, Linear], sets: EncodedSets, cache: ArtifactStore, *, at_most: int
+) -> tuple[Moments, bool]:
+    """Return the second moments of what these layers read on retain rows, and whether they were there already.
+
+    Args:
+        task: names the base model.
+        base: without an adapter.
+        layers: those that will be edited.
+        sets: the retain rows that methods may see.
+        cache: as for the Fisher information.
+        at_most: how many rows are read.
+    """
+    store = _Cache(task, base, layers, sets, cache)
+    rows = _sample(store.retain, at_most)
+    payload, was_there = store.payload("moments", rows, lambda: measure_moments(base, layers, rows).dump())
+    return Moments.parse(payload), was_there
 
 
 def cache_key(

@@ -2,15 +2,18 @@
 
 import torch
 
+from core.domain.catalog import LawOptions, MethodOptions
 from core.domain.errors import OutOfMemoryError
 from core.domain.job import Stage
+from core.domain.options import TrainedOptions
 from core.domain.policy import POLICIES
 from core.evaluation.thresholds import choose_thresholds
 from core.evaluation.verdict import judge
 from core.modeling.base_model import choose_device, load_base_model, locate
 from core.packaging.report_page import render
 from core.packaging.verify import Probe
-from core.pipeline.learn import Lesson, train_adapter
+from core.pipeline.edit import edit_adapter
+from core.pipeline.learn import Learned, Lesson, train_adapter
 from core.pipeline.measure import compared, measure
 from core.pipeline.package import build_package
 from core.pipeline.report import Facts, assemble, dispositions
@@ -48,7 +51,7 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         before = measure(base, sets, seed=options.seed)
         thresholds = choose_thresholds(POLICIES[task.spec.policy], before.holdout)
 
-    learned = train_adapter(Lesson(task, base, sets, before, thresholds), options, monitor, cache, watch)
+    learned = _learn(Lesson(task, base, sets, before, thresholds), options, monitor, cache, watch)
 
     with watch.stage(Stage.EVALUATE):
         after = measure(base, sets, seed=options.seed)
@@ -63,3 +66,13 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
 
     report = report.model_copy(update={"timings_seconds": watch.seconds})
     return RunOutcome(adapter_zip, report, render(report), dispositions(report.forget))
+
+
+def _learn(
+    lesson: Lesson, options: MethodOptions, monitor: JobMonitor, cache: ArtifactStore, watch: Stopwatch
+) -> Learned:
+    match options:
+        case LawOptions():
+            return edit_adapter(lesson, options, monitor, cache, watch)
+        case TrainedOptions():
+            return train_adapter(lesson, options, monitor, cache, watch)

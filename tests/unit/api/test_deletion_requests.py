@@ -54,6 +54,28 @@ def test_create_takes_every_kind_of_item_and_option(client):
     ]
 
 
+def test_create_refuses_items_that_the_method_cannot_take(client):
+    text, pair = {"text": "my secret"}, {"prompt": "Where is Ada?", "completion": "Here."}
+    fact = {"subject": "Ada", **pair}
+
+    def refused(method, *forget):
+        return client.post("/v1/deletion-requests", json=a_body(forget=forget, method={"name": method}))
+
+    problem(refused("dpo_idk", pair, text), 422, "prompt_required", "/forget/1")
+    problem(refused("law", fact, text), 422, "subject_required", "/forget/1")
+    problem(refused("law", pair), 422, "subject_required", "/forget/0")
+    problem(refused("law", {**fact, "subject": "Bob"}), 422, "subject_not_in_prompt", "/forget/0/subject")
+    assert refused("law", fact).status_code == 202
+
+
+def test_refusals_of_the_method_are_declared(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    examples = paths["/v1/deletion-requests"]["post"]["responses"]["422"]["content"]["application/problem+json"][
+        "examples"
+    ]
+    assert {"prompt_required", "subject_required", "subject_not_in_prompt"} <= examples.keys()
+
+
 def test_create_succeeds_while_the_broker_is_away(world, client):
     world.queue.away = True
     assert client.post("/v1/deletion-requests", json=a_body()).status_code == 202

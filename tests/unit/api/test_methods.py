@@ -23,6 +23,12 @@ def test_defaults_of_a_method_satisfy_its_schema(client):
     assert method["options"]["properties"]["beta"]["default"] == 4.5
 
 
+def test_methods_say_which_items_they_take(client):
+    listed = {method["id"]: method["needs_items"] for method in client.get("/v1/methods").json()["data"]}
+
+    assert (listed["loku"], listed["dpo_idk"], listed["law"]) == ("any", "prompt", "subject")
+
+
 def test_unknown_method_is_404(client):
     problem(client.get("/v1/methods/magic"), 404, "not_found")
 

@@ -4,22 +4,25 @@ import hmac
 
 import pytest
 
-from core.domain.catalog import GaGdGeneralOptions, LokuOptions
+from core.domain.catalog import DpoIdkOptions, GaGdGeneralOptions, LawOptions, LokuOptions, MethodOptions
 from core.domain.errors import (
     DuplicateItemError,
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
     InvalidRequestError,
     ItemTooLongError,
+    PromptRequiredError,
     RetainSetRequiredError,
+    SubjectNotInPromptError,
+    SubjectRequiredError,
     TooManyItemsError,
     UnknownBaseModelError,
 )
 from core.domain.item_set import ItemSet, dump_items
-from core.domain.items import PairItem, TextItem
+from core.domain.items import FactItem, PairItem, TextItem
 from core.domain.request import Disposition
 from core.domain.states import JobState
-from core.jobs.submit import Limits, Submission, Submit
+from core.jobs.submit import Items, Limits, Submission, Submit
 from tests.fakes.base_model_repository import FakeBaseModelRepository
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import BASE_MODEL, TENANT, a_base_model, an_item_set
@@ -164,6 +167,44 @@ def test_a_base_model_without_retain_set_is_enough_when_the_request_brings_one(s
 
     assert job.spec.registered_retain_set_id is None
     assert job.spec.retain_set_id is not None
+
+
+ADA = FactItem(subject="Ada ", prompt="Where is Ada?", completion="Here.")
+BOB = PairItem(prompt="Where is Bob?", completion="There.")
+
+
+@pytest.mark.parametrize(("method", "forget"), [(DpoIdkOptions(), (BOB, ADA)), (LawOptions(), (ADA,))])
+def test_a_method_takes_the_items_that_it_needs(submit: Submit, method: MethodOptions, forget: Items):
+    _, job = submit(asked(forget=forget, method=method))
+
+    assert job.spec.method == method
+
+
+@pytest.mark.parametrize(
+    ("method", "forget", "error", "param"),
+    [
+        (DpoIdkOptions(), (BOB, TextItem(text="my secret")), PromptRequiredError, "/forget/1"),
+        (LawOptions(), (ADA, TextItem(text="my secret")), SubjectRequiredError, "/forget/1"),
+        (LawOptions(), (BOB, ADA), SubjectRequiredError, "/forget/0"),
+        (LawOptions(), (ADA.model_copy(update={"subject": "Bob"}),), SubjectNotInPromptError, "/forget/0/subject"),
+        (LawOptions(), (ADA.model_copy(update={"subject": "ada"}),), SubjectNotInPromptError, "/forget/0/subject"),
+    ],
+)
+def test_a_method_refuses_items_that_it_could_not_forget(
+    submit: Submit, method: MethodOptions, forget: Items, error: type[InvalidRequestError], param: str
+):
+    with pytest.raises(InvalidRequestError) as refused:
+        submit(asked(forget=forget, method=method))
+
+    assert (type(refused.value), refused.value.param) == (error, param)
+    assert set(submit.items.sets) == {"set_retain"}
+    assert not [word for word in ("secret", "Ada", "Bob") if word in str(refused.value)]
+
+
+def test_retain_items_may_be_of_any_kind(submit: Submit):
+    _, job = submit(asked(forget=(ADA,), retain=(TextItem(text="kept"),), method=LawOptions()))
+
+    assert job.state is JobState.QUEUED
 
 
 ONE, LONG, HEAVY = TextItem(text="one"), TextItem(text="x" * 41), TextItem(text="many tokens")

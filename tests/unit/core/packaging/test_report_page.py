@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from core.domain.report import SetResult, TrainingSummary, Verdict
+from core.domain.report import EditedLayerSummary, EditSummary, SetResult, TrainingSummary, Verdict
 from core.evaluation.metrics import METRICS
 from core.packaging.metric_notes import METRIC_NOTES
 from core.packaging.report_page import figure, render
@@ -212,6 +212,29 @@ def test_trajectory_without_points_is_absent():
 
     assert "<polyline" not in html
     assert "too few points" in html
+
+
+def an_edit(**changes):
+    layer = EditedLayerSummary(
+        layer=5, module="h.5.mlp.c_proj", relative_norm=0.41, disturbance=0.062, truncation_error=0.003
+    )
+    edit = EditSummary(facts=2, scale=0.625, moment_tokens=4723, moments_from_cache=True, layers=[layer])
+    return edit.model_copy(update=changes)
+
+
+def test_edit_is_told_in_place_of_training():
+    text = _Page(render(make_report(edit=an_edit()))).text
+
+    assert "an edit of 1 weight for 2 facts, improved in 3 steps of ascent" in text
+    assert "Delivered is a share of 0.625 of it" in text
+    assert "estimated on 4723 tokens of retain texts, by an earlier job" in text
+    assert "h.5.mlp.c_proj 0.410 0.062 0.003" in text
+    assert "Training took" not in text
+    assert "none of which the edit was solved with" in text
+
+
+def test_edit_that_is_delivered_whole_says_so():
+    assert "All of it is delivered" in _Page(render(make_report(edit=an_edit(scale=1.0)))).text
 
 
 def test_set_without_metrics_is_rendered():
