@@ -47,6 +47,7 @@ _PLAIN_MESSAGES = {
     "string_type",
     "too_long",
     "too_short",
+    "unbounded_loss",
 }
 
 

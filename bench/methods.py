@@ -26,6 +26,7 @@ from core.domain.catalog import METHOD_OPTIONS
 from core.domain.errors import JobFailure
 from core.domain.items import FactItem
 from core.domain.options import TrainedOptions
+from core.domain.report import Verdict
 
 # In the directory of `make demo`, so that whoever has run it need not train again.
 _CACHE = Path(".lethe/demo/base-models")
@@ -140,7 +141,7 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
         "strength (ES) and memorization accuracy (MA) of these pairs afterwards; all were memorised before. Kept "
         f"columns: the same for {demo.num_unseen} people in no part of the job, whose texts the base model knows as "
         f"well. Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES with its range. "
-        "*: on the Pareto front of forget ES and kept MA."
+        "*: on the Pareto front of forget ES and kept MA, among those that forgot something."
     )
     lines = [
         "# Methods on the demo's base model",
@@ -182,9 +183,11 @@ def _mean(values: Sequence[float | None], digits: int) -> str:
 
 
 def _front(by_method: dict[str, list[Row]]) -> set[str]:
-    """Return the methods that no other one beats in both: less extracted, more kept."""
+    """Return the methods that forget something and that no other one beats in both: less extracted, more kept."""
     points = {}
     for name, rows in by_method.items():
+        if any(row.outcome == Verdict.NOT_FORGOTTEN for row in rows):
+            continue  # who does nothing keeps everything
         pairs = [(row.forget_es, row.unseen_ma) for row in rows]
         whole = [(es, ma) for es, ma in pairs if es is not None and ma is not None]
         if len(whole) == len(rows) and rows:

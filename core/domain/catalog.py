@@ -5,7 +5,8 @@ Each name here has an entry in ``core.unlearning.methods.METHODS``; a test compa
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from core.domain.options import AdapterRank, Initializer, NeededItems, RetainCorpus, RetainLoss, TrainedOptions
 
@@ -192,6 +193,7 @@ class PduOptions(TrainedOptions):
     """Flat logits on the forget texts, with a retain loss that must stay under a bound (primal-dual)."""
 
     name: Literal["pdu"] = "pdu"
+    retain_loss: RetainLoss = "kl"
     retain_weight: float = Field(default=0.0, ge=0, le=1000, description="Where the dual variable starts.")
     retain_bound: float | None = Field(default=0.1, ge=0, le=100)
 
@@ -202,6 +204,41 @@ class SamNpoOptions(TrainedOptions):
     name: Literal["sam_npo"] = "sam_npo"
     beta: Beta = 0.1
     sharpness_radius: float = Field(default=0.01, gt=0, le=10)
+
+
+class OfmuOptions(TrainedOptions):
+    """Bi-level unlearning: inner steps that forget, then an outer step that keeps and penalises a steep inner loss."""
+
+    name: Literal["ofmu"] = "ofmu"
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    min_steps: int = Field(default=60, ge=1, le=100_000, description="As of any method, but its steps are dearer.")
+    forget_loss: Literal["inverted_hinge", "cross_entropy"] = Field(
+        default="inverted_hinge", description="cross_entropy is unbounded: only a stop check ends it."
+    )
+    inner_steps: int = Field(default=5, ge=1, le=100, description="Steps that forget, before each that keeps.")
+    inner_learning_rate: float = Field(
+        default=2e-4, gt=0, le=1, description="By how much an inner step moves an entry, in the root mean square."
+    )
+    similarity_weight: float = Field(
+        default=0.01, ge=0, le=1000, description="Weight of the angle between the forget and the retain gradient."
+    )
+    penalty: float = Field(default=0.001, ge=0, le=1000, description="Weight of the squared inner gradient at first.")
+    penalty_growth: float = Field(default=1.02, ge=1, le=10, description="By what it is multiplied each step.")
+    retain_weight: float = Field(default=1.0, ge=0, le=1000)
+    retain_loss: Literal["cross_entropy", "kl"] = "cross_entropy"
+    sharpness_radius: float = Field(default=0.0, ge=0, le=0, description="Not in combination with this method.")
+
+    @field_validator("forget_loss")
+    @classmethod
+    def _unbounded_needs_stop_checks(cls, chosen: str, given: ValidationInfo) -> str:
+        if chosen == "cross_entropy" and not given.data.get("early_stopping", True):
+            raise PydanticCustomError("unbounded_loss", "cross_entropy has no end of its own: leave early_stopping on")
+        return chosen
+
+    @property
+    def batches_a_step(self) -> int:
+        """Those of the inner steps and the outer one's."""
+        return self.inner_steps + 1
 
 
 class LawOptions(BaseModel):
@@ -254,6 +291,7 @@ MethodOptions = Annotated[
     | CeUOptions
     | PduOptions
     | SamNpoOptions
+    | OfmuOptions
     | LawOptions,
     Field(discriminator="name"),
 ]

@@ -25,7 +25,7 @@ class Policy(BaseModel):
 STANDARD = Policy(
     name="standard-1",
     forget=(
-        Gate(metric="extraction_strength", at_most=0.06, item_at_most=0.30, holdout_at_most=0.10),
+        Gate(metric="extraction_strength", at_most=0.08, item_at_most=0.30, holdout_at_most=0.10),
         # Not memorization accuracy: that counts the end of sequence too, which is kept, so that a one-word answer
         # would never get below one half.
         Gate(metric="exact_memorization", at_most=0.60, item_at_most=0.80, holdout_at_most=0.80),

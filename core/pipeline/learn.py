@@ -19,6 +19,7 @@ from core.unlearning.features import leading_directions
 from core.unlearning.forget_loss import Surroundings
 from core.unlearning.methods import forget_loss
 from core.unlearning.step import FusedStep, TrainingData
+from core.unlearning.take_step import take_step_for
 from core.unlearning.training import Hooks, planned_steps, train
 
 
@@ -78,6 +79,6 @@ def train_adapter(
             retain=sets.retain_trained,
             rewritten=rewritten(lesson.task, base) if loss.needs.rewritten else None,
         )
-        step = FusedStep(base, adapter, loss, data, options, kept_free or None)
+        step = take_step_for(FusedStep(base, adapter, loss, data, options, kept_free or None))
         training = train(adapter, step, data, options, hooks, resume=state)
     return Learned(adapter, training, fisher)

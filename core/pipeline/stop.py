@@ -52,6 +52,11 @@ class StopRule:
             ItemResult(id=old.id, before=old.values, after=new)
             for old, new in zip(self.before.forget.items, now, strict=True)
         ]
+        remaining = tuple(
+            place
+            for place, item in enumerate(now)
+            if any(item[gate.metric] > gate.at_most for gate in self.thresholds.forget if gate.metric in item)
+        )
         means = {gate.metric: fmean(item[gate.metric] for item in now) for gate in gates}
         forgotten = not forget_failures(means, items, self.thresholds.model_copy(update={"forget": gates}))
         shown = {f"forget_{name}": value for name, value in means.items()}
@@ -62,7 +67,14 @@ class StopRule:
             kept_share = min((kept[gate.metric] - gate.at_least_ratio for gate in self.thresholds.retain), default=0.0)
         rise = None if self.base_retain_loss is None else watched_loss(self.base, self.retain) - self.base_retain_loss
         self.monitor.metrics("stop check", shown)
-        return StopCheck(metrics=shown, forgotten=forgotten, margin=kept_share, aim=self._aim(), retain_loss_rise=rise)
+        return StopCheck(
+            metrics=shown,
+            remaining=remaining,
+            forgotten=forgotten,
+            margin=kept_share,
+            aim=self._aim(),
+            retain_loss_rise=rise,
+        )
 
     def _kept(self) -> dict[str, float]:
         """Return each gated metric of the retain set as a share of its value before; 0 where there was none."""

@@ -10,12 +10,12 @@ from core.domain.report import TrajectoryPoint
 from core.modeling.adapter import Adapter
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-_FORMAT = 1  # raised whenever an older checkpoint would be read wrongly
+_FORMAT = 2  # raised whenever an older checkpoint would be read wrongly
 
 
 @dataclass(frozen=True)
 class Passing:
-    """The trained pairs of an adapter that passed a stop check."""
+    """The trained pairs of an adapter that a stop check found to have forgotten."""
 
     step: int
     margin: float
@@ -38,6 +38,7 @@ class TrainingState:
 
     step: int
     forgotten: bool  # what the last stop check said
+    remaining: tuple[int, ...] | None  # and which forget rows it found over the limits
     best: Passing | None
     adapter: dict[str, Tensor]
     moments: dict[str, Tensor]
@@ -53,6 +54,7 @@ class TrainingState:
         *,
         step: int,
         forgotten: bool,
+        remaining: tuple[int, ...] | None,
         best: Passing | None,
     ) -> Self:
         """Return a copy of the present state, on the CPU."""
@@ -65,6 +67,7 @@ class TrainingState:
         return cls(
             step=step,
             forgotten=forgotten,
+            remaining=remaining,
             best=best,
             adapter=tensors,
             moments=moments,
@@ -89,6 +92,7 @@ class TrainingState:
         rest = {
             "format": _FORMAT,
             "forgotten": self.forgotten,
+            "remaining": self.remaining,
             "best": {"step": best.step, "margin": best.margin} if best else None,
             "trajectory": [point.model_dump() for point in self.trajectory],
             "notes": self.notes,
@@ -108,6 +112,7 @@ class TrainingState:
         return cls(
             step=int(tensors["step"]),
             forgotten=bool(rest["forgotten"]),
+            remaining=None if rest["remaining"] is None else tuple(rest["remaining"]),
             best=Passing(best["step"], best["margin"], _under("best/", tensors)) if best else None,
             adapter=_under("adapter/", tensors),
             moments=_under("moments/", tensors),

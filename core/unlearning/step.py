@@ -38,6 +38,7 @@ class Plan:
     step: int
     forgetting: bool  # False: only repair
     retain_weight: float
+    remaining: tuple[int, ...] | None = None  # forget rows that are not forgotten yet; None: nobody has looked
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class FusedStep:
 
     def _forget_rows(self, plan: Plan) -> tuple[list[int], list[Example]]:
         size, seed = self.options.batch_size, self.options.seed
-        places = training_batch(self.data.forget, batch_size=size, step=plan.step, seed=seed)
+        pool = range(len(self.data.forget)) if plan.remaining is None else plan.remaining
+        drawn = training_batch([self.data.forget[at] for at in pool], batch_size=size, step=plan.step, seed=seed)
+        places = [pool[at] for at in drawn]
         if not self.forget_loss.needs.rewritten or self.data.rewritten is None:
             return places, []
         return places, [self.data.rewritten[at] for at in places]

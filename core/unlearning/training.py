@@ -24,6 +24,7 @@ class StopCheck:
     forgotten: bool  # the forget set is under its thresholds
     margin: float | None  # by how much the retain set is above its gate; None where that was not asked
     aim: float  # the margin that is enough
+    remaining: tuple[int, ...] = ()  # forget rows that are over the limits of the set
     retain_loss_rise: float | None = None  # of sampled retain tokens over the base model, where the steps see none
 
     @property
@@ -51,7 +52,7 @@ def planned_steps(options: TrainedOptions, num_forget: int) -> int:
     """Return the length of the schedule: epochs over the forget set, but never fewer than ``min_steps``."""
     if options.max_steps is not None:
         return options.max_steps
-    per_epoch = -(-num_forget // min(options.batch_size, num_forget))
+    per_epoch = -(-num_forget // (min(options.batch_size, num_forget) * options.batches_a_step))
     return max(options.num_epochs * per_epoch, options.min_steps)
 
 
@@ -76,8 +77,9 @@ def train(
 
     While the last stop check found the forget set forgotten, steps only repair: pushing further below the thresholds
     would cost utility, and a model that knows less about a text than one that never saw it gives the deletion away.
-    A method without a retain loss has nothing to repair with, so it stops there. Where adapters passed a stop check on
-    the way, the one with the widest margin is what the adapter is left as.
+    A method without a retain loss has nothing to repair with, so it stops there. Forget rows are drawn from those that
+    the last check found over the limits of the set: the others are left alone for as long as they stay under. Where
+    checks found the set forgotten on the way, the adapter is left as it was at the one that kept most.
 
     Args:
         adapter: what is trained; its anchors stay.
@@ -95,24 +97,32 @@ def train(
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     trajectory: list[TrajectoryPoint] = []
     step, forgotten, reached, best = 0, False, False, None
+    remaining: tuple[int, ...] | None = None
     if resume is not None:
         resume.restore(adapter, optimizer)
         trajectory, step, forgotten, best = list(resume.trajectory), resume.step, resume.forgotten, resume.best
+        remaining = resume.remaining
     while step < total and not reached:
         _set_rate(optimizer, learning_rate(options, step=step, total=total))
         weight = retain_weight(options, trajectory)
-        losses = take_step(Plan(step=step, forgetting=not forgotten, retain_weight=weight), optimizer)
+        losses = take_step(
+            Plan(step=step, forgetting=not forgotten, retain_weight=weight, remaining=remaining), optimizer
+        )
         step += 1
         check = hooks.measure() if options.early_stopping and (step % check_every == 0 or step == total) else None
         trajectory.append(_point(step, losses, check))
         _require_sane(adapter, losses, check, trajectory)
         if check is not None:
-            forgotten = check.forgotten
+            forgotten, remaining = check.forgotten, check.remaining or None
             reached = check.reached or (forgotten and options.retain_loss == "none")
             best = _better(best, check, adapter, step=step)
         hooks.on_step(step)
         if step % CHECKPOINT_EVERY == 0 and step < total and not reached:
-            hooks.save(TrainingState.capture(adapter, optimizer, trajectory, step=step, forgotten=forgotten, best=best))
+            hooks.save(
+                TrainingState.capture(
+                    adapter, optimizer, trajectory, step=step, forgotten=forgotten, remaining=remaining, best=best
+                )
+            )
     if best is not None:
         adapter.load(adapter.tensors() | best.tensors)
     return TrainingSummary(
@@ -148,8 +158,8 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _better(best: Passing | None, check: StopCheck, adapter: Adapter, *, step: int) -> Passing | None:
-    """Return the adapter with the widest margin among those that passed a check: this one, or the best so far."""
-    if not check.passes or check.margin is None or (best is not None and check.margin <= best.margin):
+    """Return the adapter that kept most among those found to have forgotten: this one, or the best so far."""
+    if not check.forgotten or check.margin is None or (best is not None and check.margin <= best.margin):
         return best
     return Passing.capture(adapter, margin=check.margin, step=step)
 
@@ -183,7 +193,8 @@ def _check_interval(options: TrainedOptions, data: TrainingData, rows_a_measure:
 
     A step passes its rows forward and backward, three times the cost of the forward pass of a check.
     """
-    rows_a_step = min(options.batch_size, len(data.forget)) + min(options.batch_size, len(data.retain))
+    rows_a_batch = min(options.batch_size, len(data.forget)) + min(options.batch_size, len(data.retain))
+    rows_a_step = rows_a_batch * options.batches_a_step
     return max(2, round(rows_a_measure / (3 * rows_a_step * STOP_CHECK_SHARE)))
 
 

@@ -4,6 +4,7 @@ from typing import Never, cast
 from core.domain.catalog import (
     DpoIdkOptions,
     NpoOptions,
+    OfmuOptions,
     RmuOptions,
     SamNpoOptions,
     SatImpOptions,
@@ -84,6 +85,10 @@ def _pdu(_: TrainedOptions, __: Surroundings) -> ForgetLoss:
     return FlatLogits()
 
 
+def _ofmu(options: OfmuOptions, _: Surroundings) -> ForgetLoss:
+    return InvertedHinge() if options.forget_loss == "inverted_hinge" else GradientAscent()
+
+
 # The forget loss behind each trained method of ``core.domain.catalog``. Each takes the options of its own methods.
 METHODS: dict[str, Callable[[Never, Surroundings], ForgetLoss]] = {
     "loku": _inverted_hinge,
@@ -110,6 +115,7 @@ METHODS: dict[str, Callable[[Never, Surroundings], ForgetLoss]] = {
     "max_entropy": _max_entropy,
     "ce_u": _ce_u,
     "pdu": _pdu,
+    "ofmu": _ofmu,
 }
 
 

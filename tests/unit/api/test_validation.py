@@ -97,6 +97,12 @@ def test_an_unknown_option_is_refused_by_name(client):
     assert "rnak" in refused["detail"]
 
 
+def test_an_unbounded_loss_without_stop_checks_is_refused_with_the_remedy(client):
+    method = {"name": "ofmu", "forget_loss": "cross_entropy", "early_stopping": False}
+    refused = problem(post(client, a_body(method=method)), 422, "invalid_field", "/method/forget_loss")
+    assert "leave early_stopping on" in refused["detail"]
+
+
 @pytest.mark.parametrize("name", ["AdaLovelace", "_ada", "a" * 42, "ada lovelace"])
 def test_an_option_that_looks_like_none_is_not_echoed_and_those_there_are_listed(client, name):
     refused = problem(post(client, a_body(method={"name": "loku", name: 8})), 422, "unknown_option", "/method")

@@ -25,8 +25,22 @@ def test_options_survive_json(name: str):
         '{"name":"loku","max_grad_norm":1e999}',
         '{"name":"loku","beta":1}',
         '{"name":"no"}',
+        '{"name":"ofmu","retain_loss":"none"}',
+        '{"name":"ofmu","sharpness_radius":0.01}',
     ],
 )
 def test_options_that_could_not_be_stored_or_are_unknown_are_refused(body: str):
     with pytest.raises(ValidationError):
         OPTIONS.validate_json(body)
+
+
+def test_an_unbounded_forget_loss_needs_stop_checks():
+    given = {"name": "ofmu", "forget_loss": "cross_entropy"}
+    assert OPTIONS.validate_python(given).early_stopping
+    with pytest.raises(ValidationError, match="leave early_stopping on") as refused:
+        OPTIONS.validate_python(given | {"early_stopping": False})
+    assert refused.value.errors()[0]["loc"] == ("ofmu", "forget_loss")
+
+
+def test_a_bounded_forget_loss_does_not():
+    assert not OPTIONS.validate_python({"name": "ofmu", "early_stopping": False}).early_stopping

@@ -16,6 +16,7 @@ from core.unlearning.features import leading_directions, output_features
 from core.unlearning.forget_loss import ForgetBatch, Rewritten, Surroundings
 from core.unlearning.methods import forget_loss
 from core.unlearning.step import FusedStep, Plan, TrainingData
+from core.unlearning.take_step import take_step_for
 from tests.fakes.tiny_models import VOCAB
 from tests.unit.core.unlearning.conftest import adapted, base_model, rows
 
@@ -49,7 +50,7 @@ def train(options):
     if options.rol_weight:
         features = output_features(base, {name: layer.base for name, layer in adapter.layers.items()}, DATA.retain)
         kept_free = {name: leading_directions(value, count=4) for name, value in features.items()}
-    step = FusedStep(base, adapter, loss, DATA, options, kept_free)
+    step = take_step_for(FusedStep(base, adapter, loss, DATA, options, kept_free))
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=options.learning_rate, weight_decay=0.0)
     plans = [Plan(step=number, forgetting=True, retain_weight=options.retain_weight) for number in range(3)]
     return [step(plan, optimizer) for plan in plans], adapter

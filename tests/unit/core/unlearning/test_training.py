@@ -8,7 +8,7 @@ from safetensors.torch import load
 from safetensors.torch import save as save_tensors
 
 from core.data.corpus import Example
-from core.domain.catalog import LokuOptions
+from core.domain.catalog import LokuOptions, OfmuOptions
 from core.domain.errors import DivergedError
 from core.domain.report import TrajectoryPoint
 from core.modeling.adapter import attach, target_linears
@@ -64,14 +64,16 @@ def statistics(base, layers, options):
     return RetainStatistics()
 
 
-def run(options, *, resume=None, measure=None, save=lambda _: None, architecture="gpt_neo", forget_loss=None):
+def run(
+    options, *, resume=None, measure=None, save=lambda _: None, architecture="gpt_neo", forget_loss=None, step=FusedStep
+):
     base = base_model(architecture)
     layers = target_linears(base.model, options.target_modules)
     pairs = initial_pairs(base, layers, DATA.forget, statistics(base, layers, options), options)
     adapter = attach(base.model, pairs.by_layer, scaling=options.lora_alpha / options.r)
     hooks = Hooks(on_step=lambda _: None, measure=measure or never, rows_a_measure=1, save=save)
-    step = FusedStep(base, adapter, forget_loss or InvertedHinge(), DATA, options)
-    summary = train(adapter, step, DATA, options, hooks, resume=resume)
+    take_step = step(base, adapter, forget_loss or InvertedHinge(), DATA, options)
+    summary = train(adapter, take_step, DATA, options, hooks, resume=resume)
     return summary, {name: value.clone() for name, value in adapter.tensors().items()}
 
 
@@ -151,9 +153,34 @@ def test_delivers_the_best_that_passed_when_the_last_does_not():
     assert all(torch.equal(delivered[name], at_four[name]) for name in delivered)
 
 
-def test_delivers_the_last_when_none_passed():
-    summary, _ = run(OPTIONS.model_copy(update={"max_steps": 6}), measure=answers(None, -0.01, -0.02))
+def test_delivers_what_kept_most_when_none_passed():
+    at_four = run(OPTIONS.model_copy(update={"max_steps": 8}), measure=answers(None, 0.02))[1]
+    options = OPTIONS.model_copy(update={"max_steps": 8})
+    summary, delivered = run(options, measure=answers(None, -0.01, -0.02, None))
+    assert (summary.steps, summary.delivered_step) == (8, 4)
+    assert all(torch.equal(delivered[name], at_four[name]) for name in delivered)
+
+
+def test_delivers_the_last_when_the_set_was_never_forgotten():
+    summary, _ = run(OPTIONS.model_copy(update={"max_steps": 6}))
     assert summary.delivered_step == 6
+
+
+def test_rows_that_are_forgotten_are_left_alone():
+    plans = []
+
+    class Watched(FusedStep):
+        def __call__(self, plan, optimizer):
+            plans.append(plan.remaining)
+            return super().__call__(plan, optimizer)
+
+    remaining = iter([(1, 4), (), (0,), ()])
+
+    def measure():
+        return replace(never(), remaining=next(remaining))
+
+    run(OPTIONS.model_copy(update={"max_steps": 7}), measure=measure, step=Watched)
+    assert plans == [None, None, (1, 4), (1, 4), None, None, (0,)]
 
 
 def test_checkpoint_of_another_version_is_not_read():
@@ -225,6 +252,12 @@ def test_schedule_covers_epochs_but_not_fewer_than_the_minimum():
     assert planned_steps(options, 400) == 65
     assert planned_steps(options, 20) == 60
     assert planned_steps(options.model_copy(update={"max_steps": 7}), 400) == 7
+
+
+def test_schedule_counts_every_batch_that_a_step_goes_through():
+    options = OfmuOptions(num_epochs=5, batch_size=32, inner_steps=3, min_steps=1)
+    assert planned_steps(options, 400) == 20  # 13 batches of 32, four a step
+    assert planned_steps(options, 20) == 5
 
 
 def test_learning_rate_warms_up_and_decays_to_zero():
