@@ -24,7 +24,7 @@ class LokuOptions(BaseModel):
     num_epochs: int = Field(default=10, ge=1, le=100)
     max_steps: int | None = Field(default=None, ge=1, le=100_000, description="Overrides num_epochs when given.")
     min_steps: int = Field(
-        default=60, ge=1, le=100_000, description="Short forget sets are passed more often, up to this."
+        default=120, ge=1, le=100_000, description="Short forget sets are passed more often, up to this."
     )
     warmup_ratio: float = Field(default=0.1, ge=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0, le=1)
