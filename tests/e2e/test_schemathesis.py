@@ -35,6 +35,7 @@ KNOWN = {
     "request_id": [WORLD.jobs.requests_of(job)[0].id for job in JOBS],
     "base_model_id": ["people/neo-6m"],
     "code": ["internal"],
+    "name": ["loku", "npo"],
 }
 KEY = {"Authorization": f"Bearer {WORLD.token()}"}
 
