@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 
@@ -95,44 +96,71 @@ def train(
     """
     total, check_every = planned_steps(options, len(data.forget)), _check_interval(options, data, hooks.rows_a_measure)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    trajectory: list[TrajectoryPoint] = []
-    step, forgotten, reached, best = 0, False, False, None
-    remaining: tuple[int, ...] | None = None
-    if resume is not None:
-        resume.restore(adapter, optimizer)
-        trajectory, step, forgotten, best = list(resume.trajectory), resume.step, resume.forgotten, resume.best
-        remaining = resume.remaining
-    while step < total and not reached:
-        _set_rate(optimizer, learning_rate(options, step=step, total=total))
-        weight = retain_weight(options, trajectory)
-        losses = take_step(
-            Plan(step=step, forgetting=not forgotten, retain_weight=weight, remaining=remaining), optimizer
-        )
-        step += 1
-        check = hooks.measure() if options.early_stopping and (step % check_every == 0 or step == total) else None
-        trajectory.append(_point(step, losses, check))
-        _require_sane(adapter, losses, check, trajectory)
+    run = _Run.resumed(resume, adapter, optimizer) if resume else _Run()
+    while run.step < total and not run.reached:
+        _set_rate(optimizer, learning_rate(options, step=run.step, total=total))
+        losses = take_step(run.plan(options), optimizer)
+        run.step += 1
+        is_check_due = options.early_stopping and (run.step % check_every == 0 or run.step == total)
+        check = hooks.measure() if is_check_due else None
+        run.trajectory.append(_point(run.step, losses, check))
+        _require_sane(adapter, losses, check, run.trajectory)
         if check is not None:
-            forgotten, remaining = check.forgotten, check.remaining or None
-            reached = check.reached or (forgotten and options.retain_loss == "none")
-            best = _better(best, check, adapter, step=step)
-        hooks.on_step(step)
-        if step % CHECKPOINT_EVERY == 0 and step < total and not reached:
-            hooks.save(
-                TrainingState.capture(
-                    adapter, optimizer, trajectory, step=step, forgotten=forgotten, remaining=remaining, best=best
-                )
-            )
-    if best is not None:
-        adapter.load(adapter.tensors() | best.tensors)
+            run.note(check, adapter, can_repair=options.retain_loss != "none")
+        hooks.on_step(run.step)
+        if run.step % CHECKPOINT_EVERY == 0 and run.step < total and not run.reached:
+            hooks.save(run.captured(adapter, optimizer))
+    if run.best is not None:
+        adapter.load(adapter.tensors() | run.best.tensors)
     return TrainingSummary(
-        steps=step,
+        steps=run.step,
         planned_steps=total,
-        delivered_step=best.step if best else step,
-        stopped_early=reached and step < total,
+        delivered_step=run.best.step if run.best else run.step,
+        stopped_early=run.reached and run.step < total,
         resumed_from_step=resume.step if resume else None,
-        trajectory=trajectory,
+        trajectory=run.trajectory,
     )
+
+
+@dataclass
+class _Run:
+    """Where a run stands: everything that decides its next step, besides adapter and optimizer."""
+
+    step: int = 0
+    forgotten: bool = False
+    reached: bool = False
+    remaining: tuple[int, ...] | None = None
+    best: Passing | None = None
+    trajectory: list[TrajectoryPoint] = field(default_factory=list)
+
+    @classmethod
+    def resumed(cls, state: TrainingState, adapter: Adapter, optimizer: torch.optim.Optimizer) -> Self:
+        """Return where an earlier attempt stood, adapter and optimizer included."""
+        state.restore(adapter, optimizer)
+        return cls(state.step, state.forgotten, False, state.remaining, state.best, list(state.trajectory))
+
+    def plan(self, options: TrainedOptions) -> Plan:
+        """Return what the next step shall do."""
+        weight = retain_weight(options, self.trajectory)
+        return Plan(step=self.step, forgetting=not self.forgotten, retain_weight=weight, remaining=self.remaining)
+
+    def note(self, check: StopCheck, adapter: Adapter, *, can_repair: bool) -> None:
+        """Take over what a check found."""
+        self.forgotten, self.remaining = check.forgotten, check.remaining or None
+        self.reached = check.reached or (check.forgotten and not can_repair)
+        self.best = _better(self.best, check, adapter, step=self.step)
+
+    def captured(self, adapter: Adapter, optimizer: torch.optim.Optimizer) -> TrainingState:
+        """Return the state that a later attempt can go on from."""
+        return TrainingState.capture(
+            adapter,
+            optimizer,
+            self.trajectory,
+            step=self.step,
+            forgotten=self.forgotten,
+            remaining=self.remaining,
+            best=self.best,
+        )
 
 
 def retain_weight(options: TrainedOptions, trajectory: Sequence[TrajectoryPoint]) -> float:

@@ -240,7 +240,7 @@ def test_checkpoint_holds_layers_that_no_loss_depends_on():
     step = fused(LOSSES["hidden"], OPTIONS.model_copy(update={"retain_loss": "none"}))
     optimizer = torch.optim.AdamW(step.adapter.parameters(), lr=0.01, weight_decay=0.0)
     step(PLAN, optimizer)
-    TrainingState.capture(step.adapter, optimizer, [], step=1, forgotten=False, best=None)
+    TrainingState.capture(step.adapter, optimizer, [], step=1, forgotten=False, remaining=None, best=None)
     moved_layers = {name for name, layer in step.adapter.layers.items() if layer.b.grad.any()}
     assert moved_layers == {name for name in step.adapter.layers if ".layers.0." in name}
 
