@@ -15,7 +15,7 @@ def smooth_kernels() -> Iterator[None]:
 
     Two kernels of torch 2.13 cannot. Fused attention has no second derivative and says so. Layer normalisation has a
     third one that is wrong without a word, because its second takes mean and deviation for constants (pytorch issue
-    175754; 43 % off in a row of five numbers). Here attention runs as plain matrix products and layer normalisation in
+    175754). Here attention runs as plain matrix products and layer normalisation in
     elementary operations: the same function up to rounding, with more memory.
     """
     with sdpa_kernel(SDPBackend.MATH), _ElementaryLayerNorm():
