@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.client import open_client
@@ -114,6 +115,7 @@ def add_model(
     )
     model = register(registration, open_backends(data_dir), now=utc_now())
     console.print(f"registered [bold]{model.id}[/]: {model.architecture}, {model.num_parameters:,} parameters")
+    console.print(f"text format: {escape(model.text_format.in_words)}")
 
 
 @models.command("list")

@@ -20,6 +20,14 @@ class TextFormat(BaseModel):
     measured: bool = False
     template_tokens: int = 0  # the most that the chat template was seen to write around a prompt and its completion
 
+    @property
+    def in_words(self) -> str:
+        """Say how items are read, for whoever registers the model."""
+        join = "chat template" if self.join == "chat_template" else f"{self.separator!r} between prompt and completion"
+        end = "end of sequence behind" if self.ends_with_eos else "nothing behind"
+        why = "measured on the retain set" if self.measured else "assumed: register retain pairs to have it measured"
+        return f"{join}, {end} ({why})"
+
 
 class RegisteredBaseModel(BaseModel):
     """A base model that requests may name, with everything the light half must know about it."""

@@ -8,7 +8,15 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from core.domain.options import AdapterRank, Initializer, NeededItems, RetainCorpus, RetainLoss, TrainedOptions
+from core.domain.options import (
+    AdapterRank,
+    FisherEstimate,
+    Initializer,
+    NeededItems,
+    RetainCorpus,
+    RetainLoss,
+    TrainedOptions,
+)
 
 Beta = Annotated[float, Field(gt=0, le=1000)]
 
@@ -21,7 +29,9 @@ class LokuOptions(TrainedOptions):
     """
 
     name: Literal["loku"] = "loku"
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
     initializer: Initializer = "fila"
+    fisher: FisherEstimate = "kronecker"
 
 
 class IhlOptions(TrainedOptions):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 AdapterRank = Literal[4, 8, 16, 32, 64, 128]  # the exported rank is twice this, so it stays in the list vLLM serves
 Initializer = Literal["fila", "lora", "pissa", "rila"]
+FisherEstimate = Literal["exact", "kronecker", "paper"]
 RetainLoss = Literal["cross_entropy", "kl", "none"]
 RetainCorpus = Literal["in_distribution", "general"]
 NeededItems = Literal["any", "prompt", "subject"]  # forget items: of any kind, with a prompt, with a subject
@@ -54,14 +55,16 @@ class TrainedOptions(BaseModel):
     )
     dual_step: float = Field(default=1.0, gt=0, le=1000, description="By how much a nat over the bound raises it.")
     initializer: Initializer = "lora"
-    fisher: Literal["exact", "paper"] = Field(
+    fisher: FisherEstimate = Field(
         default="exact",
-        description="paper reproduces the published estimate: squared batch gradients and an absolute epsilon.",
+        description="Of FILA: exact takes the diagonal, per example; kronecker its input factor in full, by forward "
+        "passes only; paper the published estimate: squared batch gradients and an absolute epsilon.",
     )
     fisher_epsilon: float | None = Field(
         default=None,
         gt=0,
-        description="A share of each matrix's mean retain Fisher (default 1.0); absolute in paper mode (default 1e-5).",
+        description="A share of each layer's mean retain Fisher (default 1.0, of kronecker 0.01); "
+        "absolute in paper mode (default 1e-5).",
     )
     fisher_retain_items: int = Field(default=512, ge=1, description="Retain rows behind the cached retain Fisher.")
     rila_beta: float = Field(default=0.7, ge=0, le=1, description="Weight of the retain covariance in RILA.")

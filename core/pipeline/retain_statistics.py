@@ -16,7 +16,7 @@ from core.pipeline.task import RunTask
 from core.ports import ArtifactStore
 from core.unlearning.features import output_features
 from core.unlearning.initialize import RetainFisher, RetainStatistics, measure_retain_fisher, parse_fisher
-from core.unlearning.law.moments import Moments, measure_moments
+from core.unlearning.moments import Moments, measure_moments
 
 
 def retain_statistics(

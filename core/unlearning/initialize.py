@@ -13,25 +13,32 @@ from core.modeling.base_model import BaseModel
 from core.unlearning.features import output_features
 from core.unlearning.fisher import FisherPass, retain_fisher, row_importance
 from core.unlearning.initializers.fila import fila
+from core.unlearning.initializers.kronecker import kronecker_fila
 from core.unlearning.initializers.lora import plain_lora
 from core.unlearning.initializers.pissa import pissa
 from core.unlearning.initializers.rila import rila
+from core.unlearning.moments import measure_moments
 
 PAPER_EPSILON = 1e-5
+# Of the mean of a layer's retain Fisher information.
 DEFAULT_EPSILON_SHARE = 1.0
+DEFAULT_KRONECKER_EPSILON_SHARE = 0.01
 
 
 @dataclass(frozen=True)
 class RetainFisher:
-    """The diagonal Fisher information of the retain set by layer, and where it came from."""
+    """The Fisher information of the retain set by layer, and where it came from.
 
-    diagonal: dict[str, Tensor]  # (out, in) each, float32
+    Of each layer it is the diagonal, (out, in), or where the options ask for ``kronecker`` the input factor, (in, in).
+    """
+
+    by_layer: dict[str, Tensor]  # float32
     items: int
     from_cache: bool
 
     def dump(self) -> bytes:
         """Return the matrices as a safetensors payload."""
-        return save({name: value.cpu().contiguous() for name, value in self.diagonal.items()})
+        return save({name: value.cpu().contiguous() for name, value in self.by_layer.items()})
 
 
 @dataclass(frozen=True)
@@ -42,23 +49,34 @@ class RetainStatistics:
     features: dict[str, Tensor] | None = None  # (n, out) of each layer, as ``core.unlearning.features`` gives them
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """The initial pairs and anchors of every layer, and what they were made from."""
+
+    by_layer: dict[str, tuple[LowRankPair, LowRankPair]]
+    fisher: FisherSummary | None = None
+
+
 def parse_fisher(payload: bytes, *, items: int, device: torch.device, from_cache: bool) -> RetainFisher:
     """Return what :meth:`RetainFisher.dump` stored."""
-    diagonal = {name: value.to(device) for name, value in load(payload).items()}
-    return RetainFisher(diagonal=diagonal, items=items, from_cache=from_cache)
+    by_layer = {name: value.to(device) for name, value in load(payload).items()}
+    return RetainFisher(by_layer=by_layer, items=items, from_cache=from_cache)
 
 
 def measure_retain_fisher(
     base: BaseModel, layers: dict[str, Linear], retain: Sequence[Example], options: TrainedOptions
 ) -> RetainFisher:
     """Return the retain Fisher. It depends on the base model and the retain set alone, so callers cache it."""
-    diagonal = retain_fisher(base.model, layers, retain, fisher_pass(base, options))
-    return RetainFisher(diagonal=diagonal, items=len(retain), from_cache=False)
+    if options.fisher == "kronecker":
+        by_layer = measure_moments(base, layers, retain).by_layer
+    else:
+        by_layer = retain_fisher(base.model, layers, retain, fisher_pass(base, options))
+    return RetainFisher(by_layer=by_layer, items=len(retain), from_cache=False)
 
 
 def fisher_pass(base: BaseModel, options: TrainedOptions) -> FisherPass:
     """Return how this job takes gradients."""
-    return FisherPass(pad_id=base.pad_id, per_example=options.fisher == "exact")
+    return FisherPass(pad_id=base.pad_id, per_example=options.fisher != "paper")
 
 
 def importance_of_rows(
@@ -73,12 +91,12 @@ def importance_of_rows(
     The retain Fisher is used up: its matrices become the denominators.
     """
     epsilon_sum = total = 0.0
-    for diagonal in retain.diagonal.values():
+    for diagonal in retain.by_layer.values():
         epsilon = _epsilon(diagonal, options)
         diagonal.add_(epsilon)  # in place: these matrices are as large as the base model
         epsilon_sum += epsilon * diagonal.numel()
         total += float(diagonal.sum(dtype=torch.float64))
-    rows = row_importance(base.model, layers, forget, fisher_pass(base, options), denominator=retain.diagonal)
+    rows = row_importance(base.model, layers, forget, fisher_pass(base, options), denominator=retain.by_layer)
     summary = FisherSummary(
         mode=options.fisher,
         retain_items=retain.items,
@@ -92,17 +110,58 @@ def _epsilon(diagonal: Tensor, options: TrainedOptions) -> float:
     if options.fisher == "paper":
         return PAPER_EPSILON if options.fisher_epsilon is None else options.fisher_epsilon
     share = DEFAULT_EPSILON_SHARE if options.fisher_epsilon is None else options.fisher_epsilon
-    mean = float(diagonal.mean())
-    # A layer that no retain example moves has no relative importance: any constant gives the absolute one.
-    return share * mean if mean > 0 else 1.0
+    return _positive(share * float(diagonal.mean()))
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """The initial pairs and anchors of every layer, and what they were made from."""
+def _positive(epsilon: float) -> float:
+    """Return the epsilon, or one for a layer that no retain example moves: it has no relative importance."""
+    return epsilon if epsilon > 0 else 1.0
 
-    by_layer: dict[str, tuple[LowRankPair, LowRankPair]]
-    fisher: FisherSummary | None = None
+
+def _fisher_pairs(
+    base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: TrainedOptions
+) -> Pairs:
+    scaling = options.lora_alpha / options.r
+    if options.fisher == "kronecker":
+        return _kronecker_pairs(base, layers, forget, retain, options)
+    importance, summary = importance_of_rows(base, layers, forget, retain, options)
+    balanced = options.fisher != "paper"
+    pairs = {
+        name: fila(
+            weight_of(layer), row_importance=importance[name], rank=options.r, scaling=scaling, balanced=balanced
+        )
+        for name, layer in layers.items()
+    }
+    return Pairs(pairs, fisher=summary)
+
+
+def _kronecker_pairs(
+    base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: TrainedOptions
+) -> Pairs:
+    share = DEFAULT_KRONECKER_EPSILON_SHARE if options.fisher_epsilon is None else options.fisher_epsilon
+    mine = measure_moments(base, layers, forget).by_layer
+    generator = torch.Generator().manual_seed(options.seed)
+    pairs, epsilon_sum, total = {}, 0.0, 0.0
+    for name, layer in layers.items():
+        retained = retain.by_layer[name].to(base.device)
+        epsilon = _positive(share * float(retained.diagonal().mean()))
+        epsilon_sum += epsilon * len(retained)
+        total += float(retained.trace()) + epsilon * len(retained)
+        pairs[name] = kronecker_fila(
+            weight_of(layer),
+            forget_inputs=mine[name].to(base.device),
+            retain_inputs=retained,
+            epsilon=epsilon,
+            rank=options.r,
+            generator=generator,
+        )
+    summary = FisherSummary(
+        mode=options.fisher,
+        retain_items=retain.items,
+        retain_from_cache=retain.from_cache,
+        epsilon_share=epsilon_sum / total,
+    )
+    return Pairs(pairs, fisher=summary)
 
 
 def initial_pairs(
@@ -124,14 +183,7 @@ def initial_pairs(
     scaling = options.lora_alpha / options.r
     match options.initializer:
         case "fila" if about.fisher is not None:
-            importance, summary = importance_of_rows(base, layers, forget, about.fisher, options)
-            return Pairs(
-                {
-                    name: fila(weight_of(layer), row_importance=importance[name], rank=options.r, scaling=scaling)
-                    for name, layer in layers.items()
-                },
-                fisher=summary,
-            )
+            return _fisher_pairs(base, layers, forget, about.fisher, options)
         case "rila" if about.features is not None:
             mine = output_features(base, layers, forget[: options.rila_items])
             generator = torch.Generator().manual_seed(options.seed)

@@ -12,7 +12,9 @@ POWER_ITERATIONS = 4
 ROW_WEIGHT_FLOOR = 1e-3
 
 
-def fila(weight: Tensor, *, row_importance: Tensor, rank: int, scaling: float) -> tuple[LowRankPair, LowRankPair]:
+def fila(
+    weight: Tensor, *, row_importance: Tensor, rank: int, scaling: float, balanced: bool
+) -> tuple[LowRankPair, LowRankPair]:
     """Return the pair whose scaled product is the best row-weighted rank-r approximation of the weight, twice.
 
     FILA minimises ``||diag(d) (W - s B A)||_F`` with ``d_i`` the root of the importance of output row ``i``: it puts
@@ -24,6 +26,8 @@ def fila(weight: Tensor, *, row_importance: Tensor, rank: int, scaling: float) -
         row_importance: (out,), non-negative.
         rank: r.
         scaling: ``s = lora_alpha / r``, positive.
+        balanced: share each component's norm evenly between ``a`` and ``b``. As published, the scale of the importance,
+            which the product does not depend on, decides how it is shared, and so how fast each factor learns.
 
     Returns:
         Initial pair and anchor, equal, float32, with ``a`` (r, in) and ``b`` (out, r) also where the weight has a lower
@@ -42,8 +46,17 @@ def fila(weight: Tensor, *, row_importance: Tensor, rank: int, scaling: float) -
     missing = rank - len(s)
     a = functional.pad(root.unsqueeze(1) * v.T, (0, 0, 0, missing))  # (r, in)
     b = functional.pad((u * root) / d.unsqueeze(1), (0, missing))  # (out, r)
+    if balanced:
+        a, b = _balanced(a, b)
     pair = LowRankPair(a=a.contiguous(), b=b.contiguous())
     return pair, pair
+
+
+def _balanced(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return factors with the same product whose components, a row of ``a`` and a column of ``b``, have equal norms."""
+    of_a, of_b = a.norm(dim=1), b.norm(dim=0)
+    share = torch.where((of_a > 0) & (of_b > 0), (of_b / of_a).sqrt(), 1.0)
+    return a * share.unsqueeze(1), b / share
 
 
 def _svd(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:

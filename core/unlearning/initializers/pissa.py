@@ -13,4 +13,5 @@ def pissa(weight: Tensor, *, rank: int, scaling: float) -> tuple[LowRankPair, Lo
     References:
         Meng et al., PiSSA, NeurIPS 2024, https://arxiv.org/abs/2404.02948.
     """
-    return fila(weight, row_importance=torch.ones(len(weight), device=weight.device), rank=rank, scaling=scaling)
+    equal = torch.ones(len(weight), device=weight.device)
+    return fila(weight, row_importance=equal, rank=rank, scaling=scaling, balanced=True)

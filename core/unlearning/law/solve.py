@@ -9,9 +9,9 @@ from core.unlearning.law.closed_form import LowRankEdit, Whitening, closed_form
 from core.unlearning.law.down_projections import DownProjection
 from core.unlearning.law.export import anchored_pairs, truncated
 from core.unlearning.law.facts import Fact
-from core.unlearning.law.moments import Moments, shrunk
 from core.unlearning.law.states import edited, subject_keys, subject_states
 from core.unlearning.law.washing import wash
+from core.unlearning.moments import Moments, shrunk
 
 Edits = dict[nn.Module, LowRankEdit]  # by down-projection
 OnLayer = Callable[[int], None]  # told how many layers are done

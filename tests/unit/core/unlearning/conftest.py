@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,6 +14,14 @@ from tests.fakes.tiny_models import VOCAB, byte_tokenizer, tiny_model
 def base_model(architecture: str = "gpt_neo") -> BaseModel:
     """A tiny base model; each call gives the same weights again."""
     return BaseModel(model=tiny_model(architecture), tokenizer=byte_tokenizer(), path=None)
+
+
+def altered(forward: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]) -> tuple[BaseModel, dict[str, Linear]]:
+    """A base model whose first ``up_proj`` is called in another way, and that layer."""
+    base = base_model("llama_tied")
+    mlp = base.model.model.layers[0].mlp
+    mlp.forward = lambda x: forward(mlp, x)
+    return base, {"model.layers.0.mlp.up_proj": mlp.up_proj}
 
 
 def rows(count: int, *, seed: int, prompt: int = 3) -> list[Example]:

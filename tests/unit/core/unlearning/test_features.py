@@ -10,7 +10,7 @@ from core.modeling.adapter import target_linears
 from core.modeling.base_model import BaseModel
 from core.unlearning.features import leading_directions, output_features
 from tests.fakes.tiny_models import ARCHITECTURES, VOCAB, byte_tokenizer
-from tests.unit.core.unlearning.conftest import base_model, rows
+from tests.unit.core.unlearning.conftest import altered, base_model, rows
 
 
 def slow_features(base, layers, examples):
@@ -53,14 +53,6 @@ def test_layers_whose_outputs_are_flattened_equal_the_slow_loop():
     config = OPTConfig(vocab_size=VOCAB, num_attention_heads=4, max_position_embeddings=256, **shape)
     model = OPTForCausalLM(config).eval().requires_grad_(False)
     assert_equal_to_the_slow_loop(BaseModel(model, byte_tokenizer(), None), rows(5, seed=0))
-
-
-def altered(forward):
-    """A base model whose first ``up_proj`` is called in another way, and that layer."""
-    base = base_model("llama_tied")
-    mlp = base.model.model.layers[0].mlp
-    mlp.forward = lambda x: forward(mlp, x)
-    return base, {"model.layers.0.mlp.up_proj": mlp.up_proj}
 
 
 def test_outputs_of_a_layer_that_runs_twice_are_added_up():

@@ -7,10 +7,10 @@ from core.evaluation.scored_items import score_items
 from core.modeling.adapter import attach, weight_of
 from core.unlearning.law.down_projections import down_projections
 from core.unlearning.law.facts import encode_facts
-from core.unlearning.law.moments import measure_moments, shrunk
 from core.unlearning.law.solve import Washing, initial_edits, washed_edits
 from core.unlearning.law.states import edited, subject_keys
 from core.unlearning.law.targets import wash_targets
+from core.unlearning.moments import measure_moments, shrunk
 from tests.fakes.recalling_model import known_facts
 from tests.unit.core.unlearning.law.conftest import short_encoder
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.data.batches import batches_by_length
 from core.data.collate import collate
 from core.data.corpus import Example
+from core.domain.errors import UnsupportedBaseModelError
 from core.modeling.adapter import Linear, weight_of
 from core.modeling.base_model import BaseModel
 from core.modeling.scoring import backbone_hidden
@@ -19,7 +20,7 @@ _TOKENS = "tokens"  # beside the matrices in a stored payload; no module has thi
 
 @dataclass(frozen=True)
 class Moments:
-    """What down-projections read on texts that are to be kept: ``E[k k^T]`` over all their tokens, uncentred."""
+    """What layers read on some texts: ``E[k k^T]`` over all their tokens, uncentred."""
 
     by_layer: dict[str, Tensor]  # (in, in) each, float32, on the CPU: one is needed at a time
     tokens: int
@@ -37,7 +38,11 @@ class Moments:
 
 @torch.no_grad()
 def measure_moments(base: BaseModel, layers: Mapping[str, Linear], examples: Sequence[Example]) -> Moments:
-    """Return the moments of the base model over the examples. Forward passes only; padding is in no sum."""
+    """Return the moments of the base model over the examples. Forward passes only; padding is in no sum.
+
+    Raises:
+        UnsupportedBaseModelError: a layer's inputs cannot be told apart by token.
+    """
     sums = {
         name: torch.zeros(2 * [weight_of(layer).shape[1]], device=base.device)  # (in, in)
         for name, layer in layers.items()
@@ -81,7 +86,7 @@ def _summed(layers: Mapping[str, Linear], mask: Tensor, sums: dict[str, Tensor])
     for name, layer in layers.items():
 
         def add(_module: nn.Module, inputs: tuple[Tensor, ...], *, name: str = name) -> None:
-            read = inputs[0].reshape(*mask.shape, -1)[mask.bool()].float()  # (tokens, in)
+            read = _by_token(name, inputs[0], mask)
             sums[name].addmm_(read.T, read)
 
         handles.append(layer.register_forward_pre_hook(add))
@@ -90,3 +95,13 @@ def _summed(layers: Mapping[str, Linear], mask: Tensor, sums: dict[str, Tensor])
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _by_token(name: str, inputs: Tensor, mask: Tensor) -> Tensor:
+    """Return the inputs of all tokens but padding, (tokens, in) float32. OPT flattens its batch to (B T, in)."""
+    if inputs.shape[:-1] not in (mask.shape, (mask.numel(),)):
+        raise UnsupportedBaseModelError(
+            f"layer {name} is not run on every token of every example, so its inputs cannot be averaged: "
+            "leave it out of target_modules"
+        )
+    return inputs.reshape(*mask.shape, -1)[mask.bool()].float()

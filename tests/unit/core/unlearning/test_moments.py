@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from core.domain.errors import UnsupportedBaseModelError
 from core.unlearning.law.down_projections import down_projections
-from core.unlearning.law.moments import Moments, measure_moments, shrunk
+from core.unlearning.moments import Moments, measure_moments, shrunk
 from tests.fakes.tiny_models import ARCHITECTURES
+from tests.unit.core.unlearning.conftest import altered, rows
 from tests.unit.core.unlearning.law.conftest import encoder, facts, moment, tiny_base
 
 
@@ -31,6 +33,12 @@ def test_moments_equal_the_slow_loop(architecture):
         moments.by_layer[layer.name].double(), slow_moment(base, layer.linear, examples), rtol=1e-4, atol=1e-6
     )
     assert not layer.linear._forward_pre_hooks
+
+
+def test_layer_that_does_not_run_on_every_token_is_refused_by_name():
+    base, layers = altered(lambda mlp, x: mlp.down_proj(mlp.up_proj(x[:, 1:]).mean(dim=1, keepdim=True)))
+    with pytest.raises(UnsupportedBaseModelError, match=r"layers\.0\.mlp\.up_proj .*every token"):
+        measure_moments(base, layers, rows(2, seed=0))
 
 
 def test_moments_survive_storage():
