@@ -32,6 +32,7 @@ from core.domain.report import Verdict
 _CACHE = Path(".lethe/demo/base-models")
 MEASURED = ("extraction_strength", "memorization_accuracy")
 _MEGABYTE = 1 << 20
+_STATUS = Path("/proc/self/status")
 
 
 class Row(BaseModel):
@@ -40,8 +41,10 @@ class Row(BaseModel):
     method: str
     seed: int
     outcome: str  # the verdict, or the code of the failure
+    forget_before: dict[str, float] = {}
     forget_es: float | None = None
     forget_ma: float | None = None
+    unseen_before: dict[str, float] = {}
     unseen_es: float | None = None
     unseen_ma: float | None = None
     steps: int | None = None
@@ -85,7 +88,8 @@ def _run(name: str, *, seed: int, max_steps: int) -> Row:
     given: dict[str, object] = {"seed": seed}
     options = METHOD_OPTIONS[name]
     if issubclass(options, TrainedOptions):
-        given |= {"max_steps": max_steps, "self_generated": True}  # the demo has no general corpus
+        steps = max(1, max_steps // options.model_validate(given).batches_a_step)
+        given |= {"max_steps": steps, "self_generated": True}  # the demo has no general corpus
     chosen = options.model_validate(given)
     texts = Texts(
         forget=_facts(people.forget),
@@ -97,13 +101,15 @@ def _run(name: str, *, seed: int, max_steps: int) -> Row:
         measured = run_job(ensure_base_model(_CACHE, demo), texts, chosen, metrics=MEASURED)
     except JobFailure as failure:
         return Row(method=name, seed=seed, outcome=failure.code)
-    (_, forget), (_, unseen) = measured.forget, measured.unseen
+    (forget_before, forget), (unseen_before, unseen) = measured.forget, measured.unseen
     return Row(
         method=name,
         seed=seed,
         outcome=measured.report.verdict,
+        forget_before=forget_before,
         forget_es=forget["extraction_strength"],
         forget_ma=forget["memorization_accuracy"],
+        unseen_before=unseen_before,
         unseen_es=unseen["extraction_strength"],
         unseen_ma=unseen["memorization_accuracy"],
         steps=measured.report.training.steps,
@@ -127,8 +133,10 @@ def _peak_mb() -> float:
     """Return the most memory that this process held: of the accelerator if there is one, else resident."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / _MEGABYTE
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (_MEGABYTE if sys.platform == "darwin" else 1024)
+    if _STATUS.exists():  # Linux: unlike ru_maxrss, VmHWM does not start at the peak of the parent process
+        peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEGABYTE
 
 
 def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
@@ -137,10 +145,12 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
     front = _front(by_method)
     about = (
         f"Each run forgets {len(_facts(demo.population().forget))} pairs about {demo.num_forget} people in "
-        f"at most {arguments.max_steps} steps; everything else is the method's default. Forget columns: extraction "
-        "strength (ES) and memorization accuracy (MA) of these pairs afterwards; all were memorised before. Kept "
-        f"columns: the same for {demo.num_unseen} people in no part of the job, whose texts the base model knows as "
-        f"well. Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES with its range. "
+        f"at most {arguments.max_steps} steps of one batch of each set (a method whose step goes through several "
+        "batches has as many fewer); everything else is the method's default. Forget columns: extraction "
+        f"strength (ES) and memorization accuracy (MA) of these pairs afterwards; before {_before(rows, 'forget')}. "
+        f"Kept columns: the same for {demo.num_unseen} people in no part of the job, whose texts the base model knows "
+        f"as well; before {_before(rows, 'unseen')}. "
+        f"Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES with its range. "
         "*: on the Pareto front of forget ES and kept MA, among those that forgot something."
     )
     lines = [
@@ -155,6 +165,14 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
     ]
     lines += [_line(name, found, on_front=name in front) for name, found in by_method.items()]
     return "\n".join([*lines, ""])
+
+
+def _before(rows: Sequence[Row], which: str) -> str:
+    """Say what the base model was before: the same in every run that measured it."""
+    found = next((before for row in rows if (before := getattr(row, f"{which}_before"))), None)
+    if found is None:
+        return "not measured"
+    return ", ".join(f"{short} {found[name]:.3f}" for short, name in zip(("ES", "MA"), MEASURED, strict=True))
 
 
 def _line(name: str, rows: Sequence[Row], *, on_front: bool) -> str:
@@ -203,7 +221,8 @@ def _front(by_method: dict[str, list[Row]]) -> set[str]:
 
 
 def _commit() -> str:
-    ran = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return ran.stdout.strip() or "unknown"
 
 
@@ -225,7 +244,8 @@ class Arguments:
     def command(self) -> str:
         """What makes the same table again."""
         seeds = " ".join(map(str, self.seeds))
-        return f"python -m bench.methods --seeds {seeds} --max-steps {self.max_steps}"
+        some = "" if self.only == list(METHOD_OPTIONS) else f" --only {' '.join(self.only)}"
+        return f"python -m bench.methods --seeds {seeds} --max-steps {self.max_steps}{some}"
 
 
 def _parse() -> Arguments:

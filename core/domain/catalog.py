@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from core.domain.options import (
     AdapterRank,
-    FisherEstimate,
     Initializer,
     NeededItems,
     RetainCorpus,
@@ -22,16 +21,14 @@ Beta = Annotated[float, Field(gt=0, le=1000)]
 
 
 class LokuOptions(TrainedOptions):
-    """Inverted hinge loss on an adapter initialised by Fisher-weighted low-rank approximation (LoKU).
+    """Inverted hinge loss on an adapter initialised by relative Fisher information (LoKU).
 
-    Source: Cha et al., ICLR 2025 (arXiv 2408.06621). Where a default differs from the paper's, the README section of
-    ``core/unlearning`` says why and by which measurement.
+    Source: Cha et al., ICLR 2025 (arXiv 2408.06621); ``initializer="fila"`` is the start as published. Where a default
+    differs from the paper's, the README section of ``core/unlearning`` says why and by which measurement.
     """
 
     name: Literal["loku"] = "loku"
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    initializer: Initializer = "fila"
-    fisher: FisherEstimate = "kronecker"
+    initializer: Initializer = "kronecker_fila"
 
 
 class IhlOptions(TrainedOptions):
@@ -141,6 +138,7 @@ class SimNpoOptions(TrainedOptions):
     beta: Beta = 4.5
     delta: float = Field(default=0.0, ge=0, le=100, description="Margin on the mean loss of a token, in nats.")
     forget_weight: float = Field(default=0.125, gt=0, le=1000)
+    retain_weight: float = Field(default=1.0, ge=0, le=1000)
 
 
 class DpoIdkOptions(TrainedOptions):

@@ -6,8 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 AdapterRank = Literal[4, 8, 16, 32, 64, 128]  # the exported rank is twice this, so it stays in the list vLLM serves
-Initializer = Literal["fila", "lora", "pissa", "rila"]
-FisherEstimate = Literal["exact", "kronecker", "paper"]
+Initializer = Literal["fila", "kronecker_fila", "lora", "pissa", "rila"]
 RetainLoss = Literal["cross_entropy", "kl", "none"]
 RetainCorpus = Literal["in_distribution", "general"]
 NeededItems = Literal["any", "prompt", "subject"]  # forget items: of any kind, with a prompt, with a subject
@@ -23,7 +22,7 @@ class TrainedOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # JSON could not store them
     needs_items: ClassVar[NeededItems] = "any"
     name: str
-    learning_rate: float = Field(default=5e-4, gt=0, le=1)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
     num_epochs: int = Field(default=10, ge=1, le=100)
     max_steps: int | None = Field(default=None, ge=1, le=100_000, description="Overrides num_epochs when given.")
     min_steps: int = Field(
@@ -55,15 +54,15 @@ class TrainedOptions(BaseModel):
     )
     dual_step: float = Field(default=1.0, gt=0, le=1000, description="By how much a nat over the bound raises it.")
     initializer: Initializer = "lora"
-    fisher: FisherEstimate = Field(
+    fisher: Literal["exact", "paper"] = Field(
         default="exact",
-        description="Of FILA: exact takes the diagonal, per example; kronecker its input factor in full, by forward "
-        "passes only; paper the published estimate: squared batch gradients and an absolute epsilon.",
+        description="Of fila: paper reproduces the published estimate, squared batch gradients and an absolute "
+        "epsilon.",
     )
     fisher_epsilon: float | None = Field(
         default=None,
         gt=0,
-        description="A share of each layer's mean retain Fisher (default 1.0, of kronecker 0.01); "
+        description="A share of each layer's mean retain Fisher (default 1.0, of kronecker_fila 0.01); "
         "absolute in paper mode (default 1e-5).",
     )
     fisher_retain_items: int = Field(default=512, ge=1, description="Retain rows behind the cached retain Fisher.")

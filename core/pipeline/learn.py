@@ -65,7 +65,8 @@ def train_adapter(
         else:
             adapter, fisher = resume_adapter(base, layers, state, options)
         kept_free = {
-            name: leading_directions(features, count=options.rol_directions)
+            # At most half of what a layer can write: with all directions kept free nothing could be forgotten.
+            name: leading_directions(features, count=min(options.rol_directions, features.shape[1] // 2))
             for name, features in (about.features or {}).items()
             if options.rol_weight > 0
         }

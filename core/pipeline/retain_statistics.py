@@ -18,6 +18,8 @@ from core.unlearning.features import output_features
 from core.unlearning.initialize import RetainFisher, RetainStatistics, measure_retain_fisher, parse_fisher
 from core.unlearning.moments import Moments, measure_moments
 
+_WITH_FISHER = ("fila", "kronecker_fila")
+
 
 def retain_statistics(
     task: RunTask,
@@ -41,7 +43,7 @@ def retain_statistics(
         initializing: False when the pairs come from a checkpoint, which needs no initializer.
     """
     store = _Cache(task, base, layers, sets, cache)
-    fisher = _fisher(store, base, options) if initializing and options.initializer == "fila" else None
+    fisher = _fisher(store, base, options) if initializing and options.initializer in _WITH_FISHER else None
     wants_features = options.rol_weight > 0 or (initializing and options.initializer == "rila")
     return RetainStatistics(fisher=fisher, features=_features(store, base, options) if wants_features else None)
 
@@ -120,9 +122,16 @@ class _Cache:
 def _fisher(store: _Cache, base: BaseModel, options: TrainedOptions) -> RetainFisher:
     rows = _sample(store.retain, options.fisher_retain_items)
     payload, was_there = store.payload(
-        "fisher", rows, lambda: measure_retain_fisher(base, store.layers, rows, options).dump(), mode=options.fisher
+        "fisher", rows, lambda: measure_retain_fisher(base, store.layers, rows, options).dump(), mode=_mode(options)
     )
-    return parse_fisher(payload, items=len(rows), device=base.device, from_cache=was_there)
+    # Input factors together may be larger than the base model, and are needed one at a time.
+    device = torch.device("cpu") if options.initializer == "kronecker_fila" else base.device
+    return parse_fisher(payload, items=len(rows), device=device, from_cache=was_there)
+
+
+def _mode(options: TrainedOptions) -> str:
+    """Return what tells one estimate from another in the cache."""
+    return options.fisher if options.initializer == "fila" else options.initializer
 
 
 def _features(store: _Cache, base: BaseModel, options: TrainedOptions) -> dict[str, Tensor]:

@@ -52,13 +52,9 @@ class StopRule:
             ItemResult(id=old.id, before=old.values, after=new)
             for old, new in zip(self.before.forget.items, now, strict=True)
         ]
-        remaining = tuple(
-            place
-            for place, item in enumerate(now)
-            if any(item[gate.metric] > gate.at_most for gate in self.thresholds.forget if gate.metric in item)
-        )
         means = {gate.metric: fmean(item[gate.metric] for item in now) for gate in gates}
         forgotten = not forget_failures(means, items, self.thresholds.model_copy(update={"forget": gates}))
+        remaining = self._remaining(now, is_set_over=any(means[gate.metric] > gate.at_most for gate in gates))
         shown = {f"forget_{name}": value for name, value in means.items()}
         kept_share = None
         if forgotten:
@@ -74,6 +70,16 @@ class StopRule:
             margin=kept_share,
             aim=self._aim(),
             retain_loss_rise=rise,
+        )
+
+    def _remaining(self, now: Sequence[dict[str, float]], *, is_set_over: bool) -> tuple[int, ...]:
+        """Return the rows that stand in the way: while the set is over its limits those above them, then the outliers.
+
+        Once the mean is where it should be, pushing every row towards it would take the mean far below.
+        """
+        limits = {gate.metric: gate.at_most if is_set_over else gate.item_at_most for gate in self.thresholds.forget}
+        return tuple(
+            place for place, item in enumerate(now) if any(value > limits[metric] for metric, value in item.items())
         )
 
     def _kept(self) -> dict[str, float]:

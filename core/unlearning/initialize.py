@@ -13,7 +13,7 @@ from core.modeling.base_model import BaseModel
 from core.unlearning.features import output_features
 from core.unlearning.fisher import FisherPass, retain_fisher, row_importance
 from core.unlearning.initializers.fila import fila
-from core.unlearning.initializers.kronecker import kronecker_fila
+from core.unlearning.initializers.kronecker_fila import kronecker_fila
 from core.unlearning.initializers.lora import plain_lora
 from core.unlearning.initializers.pissa import pissa
 from core.unlearning.initializers.rila import rila
@@ -29,7 +29,7 @@ DEFAULT_KRONECKER_EPSILON_SHARE = 0.01
 class RetainFisher:
     """The Fisher information of the retain set by layer, and where it came from.
 
-    Of each layer it is the diagonal, (out, in), or where the options ask for ``kronecker`` the input factor, (in, in).
+    Of each layer it is the diagonal, (out, in), or for ``kronecker_fila`` the input factor, (in, in).
     """
 
     by_layer: dict[str, Tensor]  # float32
@@ -67,7 +67,7 @@ def measure_retain_fisher(
     base: BaseModel, layers: dict[str, Linear], retain: Sequence[Example], options: TrainedOptions
 ) -> RetainFisher:
     """Return the retain Fisher. It depends on the base model and the retain set alone, so callers cache it."""
-    if options.fisher == "kronecker":
+    if options.initializer == "kronecker_fila":
         by_layer = measure_moments(base, layers, retain).by_layer
     else:
         by_layer = retain_fisher(base.model, layers, retain, fisher_pass(base, options))
@@ -118,12 +118,10 @@ def _positive(epsilon: float) -> float:
     return epsilon if epsilon > 0 else 1.0
 
 
-def _fisher_pairs(
+def _fila_pairs(
     base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: TrainedOptions
 ) -> Pairs:
     scaling = options.lora_alpha / options.r
-    if options.fisher == "kronecker":
-        return _kronecker_pairs(base, layers, forget, retain, options)
     importance, summary = importance_of_rows(base, layers, forget, retain, options)
     balanced = options.fisher != "paper"
     pairs = {
@@ -135,7 +133,7 @@ def _fisher_pairs(
     return Pairs(pairs, fisher=summary)
 
 
-def _kronecker_pairs(
+def _kronecker_fila_pairs(
     base: BaseModel, layers: dict[str, Linear], forget: Sequence[Example], retain: RetainFisher, options: TrainedOptions
 ) -> Pairs:
     share = DEFAULT_KRONECKER_EPSILON_SHARE if options.fisher_epsilon is None else options.fisher_epsilon
@@ -156,7 +154,7 @@ def _kronecker_pairs(
             generator=generator,
         )
     summary = FisherSummary(
-        mode=options.fisher,
+        mode="kronecker",
         retain_items=retain.items,
         retain_from_cache=retain.from_cache,
         epsilon_share=epsilon_sum / total,
@@ -183,7 +181,9 @@ def initial_pairs(
     scaling = options.lora_alpha / options.r
     match options.initializer:
         case "fila" if about.fisher is not None:
-            return _fisher_pairs(base, layers, forget, about.fisher, options)
+            return _fila_pairs(base, layers, forget, about.fisher, options)
+        case "kronecker_fila" if about.fisher is not None:
+            return _kronecker_fila_pairs(base, layers, forget, about.fisher, options)
         case "rila" if about.features is not None:
             mine = output_features(base, layers, forget[: options.rila_items])
             generator = torch.Generator().manual_seed(options.seed)

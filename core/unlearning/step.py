@@ -89,7 +89,8 @@ class FusedStep:
             losses = self.losses(plan)
             _backward(self.total(plan, losses), step=plan.step)
         _fill_gradients(self.adapter)
-        torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), self.options.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.adapter.parameters(), self.options.max_grad_norm)
+        require_finite(norm, step=plan.step)  # a finite loss may have a gradient that is not
         optimizer.step()
         return StepLosses(_value(losses.forget), _value(losses.retain))
 

@@ -99,7 +99,7 @@ def train(
     run = _Run.resumed(resume, adapter, optimizer) if resume else _Run()
     while run.step < total and not run.reached:
         _set_rate(optimizer, learning_rate(options, step=run.step, total=total))
-        losses = take_step(run.plan(options), optimizer)
+        losses = _stepped(take_step, run.plan(options), optimizer, run.trajectory)
         run.step += 1
         is_check_due = options.early_stopping and (run.step % check_every == 0 or run.step == total)
         check = hooks.measure() if is_check_due else None
@@ -142,6 +142,8 @@ class _Run:
     def plan(self, options: TrainedOptions) -> Plan:
         """Return what the next step shall do."""
         weight = retain_weight(options, self.trajectory)
+        if self.forgotten and weight == 0:  # a dual variable at rest: a step that only repairs must still repair
+            weight = 1.0
         return Plan(step=self.step, forgetting=not self.forgotten, retain_weight=weight, remaining=self.remaining)
 
     def note(self, check: StopCheck, adapter: Adapter, *, can_repair: bool) -> None:
@@ -207,13 +209,28 @@ def _require_sane(
     rises = [None if losses.retain is None else losses.retain - first, check.retain_loss_rise if check else None]
     if all(rise is None or rise <= guessing for rise in rises):
         return
-    good = next((point for point in reversed(trajectory[:-1]) if point.forget_metrics), None)
-    numbers = ", ".join(f"{name} {value:.3g}" for name, value in (good.forget_metrics or {}).items()) if good else ""
-    last = f"; the last check that was good, at step {good.step}: {numbers}" if good else ""
     raise DivergedError(
         f"the retain loss rose by more than {guessing:.1f}, that of a guess, by step {trajectory[-1].step}: lower "
-        f"learning_rate or raise retain_weight{last}"
+        f"learning_rate or raise retain_weight{_last_good(trajectory[:-1])}"
     )
+
+
+def _stepped(
+    take_step: TakeStep, plan: Plan, optimizer: torch.optim.Optimizer, trajectory: Sequence[TrajectoryPoint]
+) -> StepLosses:
+    """Take the step; where it diverges, say what the last good numbers were."""
+    try:
+        return take_step(plan, optimizer)
+    except DivergedError as diverged:
+        raise DivergedError(f"{diverged}{_last_good(trajectory)}") from diverged
+
+
+def _last_good(trajectory: Sequence[TrajectoryPoint]) -> str:
+    good = next((point for point in reversed(trajectory) if point.forget_metrics), None)
+    if good is None:
+        return ""
+    numbers = ", ".join(f"{name} {value:.3g}" for name, value in (good.forget_metrics or {}).items())
+    return f"; the last check that was good, at step {good.step}: {numbers}"
 
 
 def _check_interval(options: TrainedOptions, data: TrainingData, rows_a_measure: int) -> int:

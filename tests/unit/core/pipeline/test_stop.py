@@ -15,11 +15,11 @@ def rule(base_path, make_task):
     sets = encode_sets(make_task(), base)
     before = measure(base, sets, seed=0)
 
-    def make(*, at_most=1.0, item_at_most=1.0, ratio=0.5):
+    def make(*, at_most=1.0, item_at_most=1.0, ratio=0.5, metric="exact_memorization"):
         thresholds = Thresholds(
             policy="p",
             source="policy",
-            forget=[ForgetThreshold(metric="exact_memorization", at_most=at_most, item_at_most=item_at_most)],
+            forget=[ForgetThreshold(metric=metric, at_most=at_most, item_at_most=item_at_most)],
             retain=[RetainThreshold(metric="answer_probability", at_least_ratio=ratio)],
         )
         return StopRule(base, sets.forget, sets.retain_measured, thresholds, before, FakeJobMonitor())
@@ -65,3 +65,18 @@ def test_history_hears_of_each_check(rule):
     stop = rule()
     check = stop()
     assert stop.monitor.measured == [("stop check", check.metrics)]
+
+
+def test_while_the_set_is_over_its_limits_the_rows_above_them_remain_and_then_the_outliers(rule):
+    stop = rule(metric="answer_probability")
+    values = [item.values["answer_probability"] for item in stop.before.forget.items]
+    low, high = min(values), max(values)
+    over = tuple(place for place, value in enumerate(values) if value > low)
+    assert over
+
+    def remaining(at_most, item_at_most):
+        return rule(at_most=at_most, item_at_most=item_at_most, metric="answer_probability")().remaining
+
+    assert remaining(low, high) == over  # the mean is over: so are all above the limit
+    assert remaining(high, low) == over  # the mean is not: the outliers alone
+    assert remaining(high, high) == ()

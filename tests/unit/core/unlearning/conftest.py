@@ -43,7 +43,7 @@ def statistics(
 ) -> RetainStatistics:
     """What the chosen initializer needs of a retain set."""
     match options.initializer:
-        case "fila":
+        case "fila" | "kronecker_fila":
             return RetainStatistics(fisher=measure_retain_fisher(base, layers, retain, options))
         case "rila":
             return RetainStatistics(features=output_features(base, layers, retain))

@@ -4,17 +4,16 @@ import pytest
 import torch
 
 from core.domain.catalog import IhlOptions
-from core.domain.options import FisherEstimate, Initializer
+from core.domain.options import Initializer
 from core.modeling.adapter import target_linears, weight_of
 from core.unlearning.initialize import RetainStatistics, initial_pairs, plain_pairs
-from core.unlearning.initializers.kronecker import kronecker_fila
+from core.unlearning.initializers.kronecker_fila import kronecker_fila
 from core.unlearning.moments import measure_moments
 from tests.fakes.tiny_models import VOCAB
 from tests.unit.core.unlearning.conftest import adapted, base_model, rows, statistics
 
 INITIALIZERS = typing.get_args(Initializer)
-ESTIMATES = typing.get_args(FisherEstimate)
-STARTS = [*((name, "exact") for name in INITIALIZERS), *(("fila", name) for name in ESTIMATES if name != "exact")]
+STARTS = [*((name, "exact") for name in INITIALIZERS), ("fila", "paper")]
 FORGET, RETAIN = rows(3, seed=1), rows(6, seed=2)
 
 
@@ -68,7 +67,7 @@ def test_pairs_are_a_function_of_the_seed(initializer, fisher):
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
-@pytest.mark.parametrize("initializer", ["fila", "rila"])
+@pytest.mark.parametrize("initializer", ["fila", "kronecker_fila", "rila"])
 def test_initializer_without_its_statistics_is_refused(initializer):
     base = base_model()
     with pytest.raises(ValueError, match=f"initializer {initializer} needs statistics"):
@@ -77,7 +76,7 @@ def test_initializer_without_its_statistics_is_refused(initializer):
 
 def test_kronecker_start_reads_what_the_forget_rows_do_to_each_layer():
     base = base_model("gpt2")
-    layers, chosen = target_linears(base.model, "all-linear"), options("fila", fisher="kronecker")
+    layers, chosen = target_linears(base.model, "all-linear"), options("kronecker_fila")
     retain = statistics(base, layers, RETAIN, chosen)
 
     pairs = initial_pairs(base, layers, FORGET, retain, chosen)
@@ -99,10 +98,10 @@ def test_kronecker_start_reads_what_the_forget_rows_do_to_each_layer():
     assert pairs.fisher.epsilon_share == pytest.approx(0.01 / 1.01)  # of every layer, so of their sum
 
 
-def test_only_fila_reports_fisher_information():
+def test_only_fila_and_its_kronecker_form_report_fisher_information():
     base = base_model()
     layers = target_linears(base.model, "all-linear")
     for initializer in INITIALIZERS:
         chosen = options(initializer)
         pairs = initial_pairs(base, layers, FORGET, statistics(base, layers, RETAIN, chosen), chosen)
-        assert (pairs.fisher is not None) == (initializer == "fila")
+        assert (pairs.fisher is not None) == (initializer in {"fila", "kronecker_fila"})

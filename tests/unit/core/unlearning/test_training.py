@@ -12,14 +12,14 @@ from core.domain.catalog import LokuOptions, OfmuOptions
 from core.domain.errors import DivergedError
 from core.domain.report import TrajectoryPoint
 from core.modeling.adapter import attach, target_linears
-from core.modeling.base_model import BaseModel
 from core.unlearning.checkpoint import TrainingState
 from core.unlearning.forget_loss import Needs
-from core.unlearning.initialize import RetainStatistics, initial_pairs, measure_retain_fisher
+from core.unlearning.initialize import RetainStatistics, initial_pairs
 from core.unlearning.methods.inverted_hinge import InvertedHinge
 from core.unlearning.step import FusedStep, StepLosses, TrainingData
 from core.unlearning.training import Hooks, StopCheck, learning_rate, planned_steps, retain_weight, train
-from tests.fakes.tiny_models import VOCAB, byte_tokenizer, tiny_model
+from tests.fakes.tiny_models import VOCAB
+from tests.unit.core.unlearning.conftest import base_model, statistics
 
 
 def rows(count, seed):
@@ -46,10 +46,6 @@ class NotANumber:
 DATA = TrainingData(forget=rows(6, 1), retain=rows(9, 2))
 
 
-def base_model(architecture="gpt_neo"):
-    return BaseModel(model=tiny_model(architecture), tokenizer=byte_tokenizer(), path=None)
-
-
 def checked(*, forgotten, margin, metrics=None):
     return StopCheck(metrics=metrics or {}, forgotten=forgotten, margin=margin, aim=0.02)
 
@@ -58,18 +54,12 @@ def never():
     return checked(forgotten=False, margin=None)
 
 
-def statistics(base, layers, options):
-    if options.initializer == "fila":
-        return RetainStatistics(fisher=measure_retain_fisher(base, layers, DATA.retain, options))
-    return RetainStatistics()
-
-
 def run(
     options, *, resume=None, measure=None, save=lambda _: None, architecture="gpt_neo", forget_loss=None, step=FusedStep
 ):
     base = base_model(architecture)
     layers = target_linears(base.model, options.target_modules)
-    pairs = initial_pairs(base, layers, DATA.forget, statistics(base, layers, options), options)
+    pairs = initial_pairs(base, layers, DATA.forget, statistics(base, layers, DATA.retain, options), options)
     adapter = attach(base.model, pairs.by_layer, scaling=options.lora_alpha / options.r)
     hooks = Hooks(on_step=lambda _: None, measure=measure or never, rows_a_measure=1, save=save)
     take_step = step(base, adapter, forget_loss or InvertedHinge(), DATA, options)
@@ -239,6 +229,29 @@ def test_dual_weight_grows_while_the_bound_is_exceeded_and_never_falls_below_its
     points = [TrajectoryPoint(step=1, forget_loss=None, retain_loss=value) for value in (1.5, 1.25, 0.0)]
     assert [retain_weight(options, points[:count]) for count in range(4)] == [0.5, 1.5, 2.0, 0.5]
     assert retain_weight(OPTIONS, points) == OPTIONS.retain_weight
+
+
+def test_step_that_only_repairs_repairs_also_where_the_dual_weight_is_at_rest():
+    plans = []
+
+    def take_step(plan, _):
+        plans.append((plan.forgetting, plan.retain_weight))
+        return StepLosses(0.5, 0.0)
+
+    options = OPTIONS.model_copy(update={"retain_weight": 0.0, "retain_bound": 1.0, "max_steps": 4})
+    run(options, measure=answers(-0.3, -0.3), step=lambda *_: take_step)
+    assert plans == [(True, 0.0), (True, 0.0), (False, 1.0), (False, 1.0)]
+
+
+def test_step_that_diverges_says_what_the_last_good_numbers_were():
+    def take_step(plan, _):
+        if plan.step == 3:
+            raise DivergedError("the loss is not finite")
+        return StepLosses(0.5, 0.1)
+
+    measured = checked(forgotten=False, margin=None, metrics={"es": 0.25})
+    with pytest.raises(DivergedError, match=r"not finite; the last check that was good, at step 2: es 0\.25"):
+        run(OPTIONS, measure=lambda: measured, step=lambda *_: take_step)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_gqa_untied", "phi", "qwen2", "gpt_neox"])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.unlearning.initializers.kronecker import kronecker_fila
+from core.unlearning.initializers.kronecker_fila import kronecker_fila
 
 
 def drawn(*shape, seed=0):
