@@ -19,7 +19,8 @@ def read_items(path: Path) -> tuple[AnyItem, ...]:
         CommandError: the file cannot be read, is empty, or a line is no item; names the line, never quotes it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(), which also breaks at U+2028, and JSON strings may hold that. Every CRLF is read as "\n".
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as unreadable:
         raise CommandError(f"{path} cannot be read as UTF-8 text") from unreadable
     items = [_item(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
