@@ -5,10 +5,11 @@ from typing import Literal
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cli.errors import CommandError
+from cli.errors import CommandError, UnansweredError
 from cli.settings import ClientSettings
 
 _READS = ConfigDict(frozen=True, extra="ignore")  # the contract grows by addition
+_AWAY = frozenset({502, 503, 504})  # a proxy says so while the API behind it restarts
 
 
 class Progress(BaseModel):
@@ -72,11 +73,17 @@ class _Problem(BaseModel):
     detail: str
     code: str
     param: str | None = None
+    retryable: bool = False
 
 
 @dataclass(frozen=True)
 class ApiClient:
-    """The few calls of the HTTP contract that the commands make."""
+    """The few calls of the HTTP contract that the commands make.
+
+    Raises:
+        UnansweredError: by every call: nobody answered, or the same call may succeed later.
+        CommandError: by every call: the API refused.
+    """
 
     http: httpx.Client
 
@@ -96,10 +103,10 @@ class ApiClient:
         try:
             response = self.http.request(method, path, json=body)
         except httpx.TransportError as away:
-            raise CommandError(f"no answer from {self.http.base_url}: is `lethe serve` running there?") from away
+            raise UnansweredError(f"no answer from {self.http.base_url}: is `lethe serve` running there?") from away
         if response.is_success:
             return response.content
-        raise CommandError(_refusal(response))
+        raise _refusal(response)
 
 
 def open_client(*, url: str | None, key: str | None) -> ApiClient:
@@ -116,10 +123,12 @@ def open_client(*, url: str | None, key: str | None) -> ApiClient:
     return ApiClient(httpx.Client(base_url=url or settings.api_url, headers=headers, timeout=30))
 
 
-def _refusal(response: httpx.Response) -> str:
+def _refusal(response: httpx.Response) -> CommandError:
     try:
         problem = _Problem.model_validate_json(response.content)
     except ValidationError:
-        return f"HTTP {response.status_code} from {response.url}"
+        kind = UnansweredError if response.status_code in _AWAY else CommandError
+        return kind(f"HTTP {response.status_code} from {response.url}")
     where = f" at {problem.param}" if problem.param else ""
-    return f"{problem.code}{where}: {problem.detail}"
+    kind = UnansweredError if problem.retryable else CommandError
+    return kind(f"{problem.code}{where}: {problem.detail}")

@@ -16,7 +16,7 @@ from cli.composition import migrate as migrate_database
 from cli.composition import open_backends, utc_now
 from cli.demo.run import demo
 from cli.deployment import Deployment, environment_at
-from cli.errors import CommandError
+from cli.errors import CommandError, OutcomeUnknownError
 from cli.items import read_items, without_absent
 from cli.registration import Registration, register
 from cli.serve import serve as serve_stack
@@ -49,7 +49,7 @@ def app() -> None:
         commands()
     except (CommandError, LetheError) as refused:
         Console(stderr=True).print(f"[red]{type(refused).__name__}[/]: {refused}", highlight=False)
-        sys.exit(1)
+        sys.exit(refused.exit_code if isinstance(refused, CommandError) else CommandError.exit_code)
     except ValidationError as wrong:
         missing = ", ".join(f"LETHE_{error['loc'][0]}".upper() for error in wrong.errors() if error["loc"])
         Console(stderr=True).print(
@@ -174,8 +174,15 @@ def submit(
 
 @commands.command()
 def watch(job_id: str, url: Url = None, key: Key = None) -> None:
-    """Follow a job until it ends; exit with 1 unless it succeeded."""
-    job = watch_job(open_client(url=url, key=key), job_id, console)
+    """Follow a job until it ends.
+
+    Exit code: 0, it succeeded; 1, it failed or was cancelled; 3, how it ended is not known.
+    The last is for no key, a refusal, or no answer for a minute; the job goes on meanwhile.
+    """
+    try:
+        job = watch_job(open_client(url=url, key=key), job_id, console)
+    except CommandError as lost:
+        raise OutcomeUnknownError(str(lost)) from lost
     if job.status != JobState.SUCCEEDED:
         sys.exit(1)
 

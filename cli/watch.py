@@ -1,25 +1,51 @@
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.client import ApiClient, EventView, JobView
+from cli.errors import UnansweredError
+
+T = TypeVar("T")
 
 _LOOK_EVERY_SECONDS = 0.5
+_ASK_AGAIN_EVERY_SECONDS = 5.0  # the Retry-After of the API
+_PATIENCE_SECONDS = 60.0  # an API or a proxy has restarted by then
 _STYLES = {"info": "", "warning": "yellow", "error": "red"}
 
 
-def watch(client: ApiClient, job_id: str, console: Console) -> JobView:
-    """Print a job's events as they come, under a bar of its present stage, and return the job once it has ended."""
+def watch(
+    client: ApiClient,
+    job_id: str,
+    console: Console,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> JobView:
+    """Print a job's events as they come, under a bar of its present stage, and return the job once it has ended.
+
+    A job runs for hours and an API restarts in between, so a call without an answer is repeated for a minute.
+
+    Raises:
+        UnansweredError: there was no answer for a minute.
+        CommandError: the API refused.
+    """
+
+    def answered(ask: Callable[[], T]) -> T:
+        return _answered(ask, console, now=now, sleep=sleep)
+
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     seen = 0
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task("queued", total=None)
         stage: str | None = None
         while True:
-            job = client.job(job_id)
+            job = answered(partial(client.job, job_id))
             # After the job, so that the events of its end are not missed.
-            while events := client.events(job_id, after_seq=seen):
+            while events := answered(partial(client.events, job_id, after_seq=seen)):
                 for event in events:
                     console.print(_line(event), style=_STYLES[event.level], highlight=False, markup=False)
                 seen = events[-1].seq
@@ -34,7 +60,23 @@ def watch(client: ApiClient, job_id: str, console: Console) -> JobView:
                 completed=job.progress.step,
                 total=job.progress.total_steps or None,
             )
-            time.sleep(_LOOK_EVERY_SECONDS)
+            sleep(_LOOK_EVERY_SECONDS)
+
+
+def _answered(ask: Callable[[], T], console: Console, *, now: Callable[[], float], sleep: Callable[[float], None]) -> T:
+    """Return the first answer. UnansweredError when there was none until patience ran out."""
+    first_asked = now()
+    has_told = False
+    while True:
+        try:
+            return ask()
+        except UnansweredError as away:
+            if now() - first_asked >= _PATIENCE_SECONDS:
+                raise
+            if not has_told:
+                console.print(f"{away}; asking again for {_PATIENCE_SECONDS:.0f} s", style="yellow", markup=False)
+                has_told = True
+            sleep(_ASK_AGAIN_EVERY_SECONDS)
 
 
 def _line(event: EventView) -> str:

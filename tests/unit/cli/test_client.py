@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from cli.client import ApiClient, open_client
-from cli.errors import CommandError
+from cli.errors import CommandError, UnansweredError
 
 
 def client_of(handler):
@@ -34,11 +34,27 @@ def test_answer_of_something_else_is_named_by_its_status():
         client_of(lambda _: httpx.Response(502, text="<html>")).job("job_1")
 
 
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (httpx.Response(503, json={"code": "unavailable", "detail": "later", "retryable": True}), UnansweredError),
+        (httpx.Response(503, text="<html>"), UnansweredError),
+        (httpx.Response(404, json={"code": "not_found", "detail": "no", "retryable": False}), CommandError),
+        (httpx.Response(500, text="<html>"), CommandError),
+    ],
+)
+def test_only_what_may_succeed_later_counts_as_unanswered(response, kind):
+    with pytest.raises(CommandError) as refused:
+        client_of(lambda _: response).job("job_1")
+
+    assert type(refused.value) is kind
+
+
 def test_missing_answer_asks_for_the_server():
     def handler(request):
         raise httpx.ConnectError("refused")
 
-    with pytest.raises(CommandError, match="lethe serve"):
+    with pytest.raises(UnansweredError, match="lethe serve"):
         client_of(handler).job("job_1")
 
 

@@ -1,10 +1,13 @@
 import json
+import os
+import sys
 
+import pytest
 from typer.testing import CliRunner
 
 from cli.composition import open_backends
 from cli.errors import CommandError
-from cli.main import commands
+from cli.main import app, commands
 from core.domain.api_key import key_id_of, matches
 from core.domain.catalog import METHOD_OPTIONS
 from tests.fakes.examples import a_base_model
@@ -60,3 +63,14 @@ def test_unknown_method_is_refused():
     refused = CliRunner().invoke(commands, ["methods", "magic"])
 
     assert isinstance(refused.exception, CommandError)
+
+
+def test_a_watch_that_cannot_say_how_the_job_ended_has_a_code_of_its_own(monkeypatch):
+    monkeypatch.delenv("LETHE_API_KEY", raising=False)
+    monkeypatch.setattr(sys, "argv", ["lethe", "watch", "job_1"])
+    monkeypatch.setattr(os, "umask", lambda _: 0)  # would stay for the tests after this one
+
+    with pytest.raises(SystemExit) as ended:
+        app()
+
+    assert ended.value.code == 3

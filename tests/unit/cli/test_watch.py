@@ -1,9 +1,11 @@
 import io
 
 import httpx
+import pytest
 from rich.console import Console
 
 from cli.client import ApiClient
+from cli.errors import CommandError, UnansweredError
 from cli.watch import watch
 
 JOB = {
@@ -43,3 +45,61 @@ def test_every_event_is_printed_once_also_over_several_pages():
     assert job.status == "succeeded"
     assert [line.split()[1] for line in lines] == ["started", "metrics", "succeeded"]
     assert "forget_loss=0.1235" in lines[1]
+
+
+class FakeTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def now(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+
+
+def away(request):
+    raise httpx.ConnectError("refused")
+
+
+def restarting(request):
+    return httpx.Response(503, json={"code": "unavailable", "detail": "later", "retryable": True})
+
+
+def watch_through(handler, time):
+    client = ApiClient(httpx.Client(base_url="http://lethe", transport=httpx.MockTransport(handler)))
+    return watch(client, "job_1", Console(file=io.StringIO()), now=time.now, sleep=time.sleep)
+
+
+@pytest.mark.parametrize("missing", [away, restarting])
+def test_a_job_is_followed_over_calls_without_an_answer(missing):
+    times = {"/v1/jobs/job_1": 3, "/v1/jobs/job_1/events": 2}
+
+    def handler(request):
+        times[request.url.path] -= 1
+        if times[request.url.path] >= 0:
+            return missing(request)
+        return httpx.Response(200, json={"data": []} if request.url.path.endswith("/events") else JOB)
+
+    assert watch_through(handler, FakeTime()).status == "succeeded"
+
+
+@pytest.mark.parametrize("missing", [away, restarting])
+def test_watching_ends_after_a_minute_without_an_answer(missing):
+    time = FakeTime()
+
+    with pytest.raises(UnansweredError):
+        watch_through(missing, time)
+
+    assert time.seconds == 60
+
+
+def test_a_refusal_is_not_asked_for_again():
+    time = FakeTime()
+
+    with pytest.raises(CommandError, match="not_found"):
+        watch_through(lambda _: httpx.Response(404, json={"code": "not_found", "detail": "no such job"}), time)
+
+    assert time.seconds == 0
