@@ -1,5 +1,7 @@
 from contextlib import suppress
 
+from pydantic import ValidationError
+
 from core.domain.errors import NotFoundError
 from core.ports import ArtifactStore, JobRepository
 
@@ -19,7 +21,10 @@ def discard_if_ended(job_id: str, *, jobs: JobRepository, store: ArtifactStore) 
 
 
 def discard_all_of_ended(*, jobs: JobRepository, store: ArtifactStore) -> None:
-    """Remove every checkpoint that outlived its job, whoever died or was never told. Those of unknown jobs stay."""
+    """Remove every checkpoint that outlived its job, whoever died or was never told.
+
+    Those of unknown jobs stay, and so do those of jobs whose row cannot be read: whether they have ended is not known.
+    """
     for key in tuple(store.keys(_FOLDER)):  # listed to the end before anything is removed from it
-        with suppress(NotFoundError):
+        with suppress(NotFoundError, ValidationError):
             discard_if_ended(key.removeprefix(f"{_FOLDER}/"), jobs=jobs, store=store)

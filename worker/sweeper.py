@@ -1,5 +1,6 @@
 import signal
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 from core.jobs.destroy_orphans import DestroyOrphans
@@ -30,15 +31,28 @@ def main() -> None:
 
 def sweep_once(sweep: Sweep, destroy_orphans: DestroyOrphans, store: ArtifactStore) -> None:
     """Sweep, and remove texts and checkpoints that nobody needs. What is away now is met again next time."""
-    try:
-        swept = sweep()
-        if swept.expired or swept.republished:
-            log.info("swept", expired=swept.expired, republished=swept.republished)
-        if orphans := destroy_orphans():
-            log.info("texts without a request destroyed", sets=orphans)
-        discard_all_of_ended(jobs=sweep.attempts.jobs, store=store)
-    except Exception:
-        log.warning("this sweep was cut short", exc_info=True)
+    steps: dict[str, Callable[[], None]] = {
+        "hand back and publish jobs": lambda: _sweep(sweep),
+        "destroy texts without a request": lambda: _destroy(destroy_orphans),
+        "remove checkpoints": lambda: discard_all_of_ended(jobs=sweep.attempts.jobs, store=store),
+    }
+    for doing, step in steps.items():
+        # Each on its own: what stops one of them, and perhaps at every sweep, must not stop the others.
+        try:
+            step()
+        except Exception:
+            log.warning("this step of the sweep was cut short", doing=doing, exc_info=True)
+
+
+def _sweep(sweep: Sweep) -> None:
+    swept = sweep()
+    if swept.expired or swept.republished:
+        log.info("swept", expired=swept.expired, republished=swept.republished)
+
+
+def _destroy(destroy_orphans: DestroyOrphans) -> None:
+    if orphans := destroy_orphans():
+        log.info("texts without a request destroyed", sets=orphans)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,33 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from core.domain.job import Job
 from core.domain.states import JobState
 from core.jobs.cancel import Cancel
 from core.jobs.destroy_orphans import DestroyOrphans
 from core.jobs.sweep import Sweep
 from tests.fakes.base_model_repository import FakeBaseModelRepository
-from tests.fakes.examples import a_package, an_item_set
+from tests.fakes.examples import TENANT, a_job, a_package, a_request, an_item_set
 from tests.fakes.item_store import FakeItemStore
+from tests.fakes.job_repository import FakeJobRepository
 from worker.checkpoints import checkpoint_key
 from worker.sweeper import sweep_once
+
+
+class Unlisted(FakeJobRepository):
+    """A repository that fails whenever it is asked for expired jobs."""
+
+    def expired(self, **_):
+        raise ConnectionError("the database is away")
+
+
+class OneUnreadable(FakeJobRepository):
+    """A repository in which the row of one job is that of another release."""
+
+    def job(self, job_id, **_):
+        return Job.model_validate({"id": job_id}) if job_id == "job_a" else super().job(job_id)
 
 
 @pytest.fixture
@@ -85,3 +102,33 @@ def test_outage_is_survived(destroy_orphans, attempts, jobs, store, clock, claim
     sweep_once(sweep, destroy_orphans, store)
 
     assert jobs.job(claimed.id).state is JobState.CANCELLED
+
+
+def test_step_that_fails_does_not_stop_those_that_follow(items, attempts, store, clock):
+    jobs = Unlisted()
+    job = a_job()
+    jobs.add(a_request(job), job, [])
+    Cancel(jobs, clock)(job.id, tenant=job.tenant)
+    store.put(checkpoint_key(job.id), b"trained on the forget set")
+    items.put(an_item_set(owner="dr_never_stored"))
+    clock.advance(timedelta(hours=2))
+
+    sweep_once(
+        Sweep(replace(attempts, jobs=jobs), timedelta(seconds=20)),
+        DestroyOrphans(items, jobs, FakeBaseModelRepository(), clock),
+        store,
+    )
+
+    assert (items.sets, store.artifacts) == ({}, {})
+
+
+def test_checkpoint_of_an_unreadable_job_does_not_keep_those_of_others(destroy_orphans, attempts, store, clock):
+    jobs = OneUnreadable()
+    for job in (a_job("job_a"), a_job("job_b")):
+        jobs.add(a_request(job), job, [])
+        store.put(checkpoint_key(job.id), b"trained on the forget set")
+    Cancel(jobs, clock)("job_b", tenant=TENANT)
+
+    sweep_once(Sweep(replace(attempts, jobs=jobs), timedelta(seconds=20)), destroy_orphans, store)
+
+    assert set(store.artifacts) == {checkpoint_key("job_a")}
