@@ -99,6 +99,10 @@ class ApiClient:
         """Return the next events after this one."""
         return _Events.model_validate_json(self._send("GET", f"/v1/jobs/{job_id}/events?after_seq={after_seq}")).data
 
+    def cancel(self, job_id: str) -> JobView:
+        """Ask the job to stop and return it as it stands; it may be asked again and again."""
+        return JobView.model_validate_json(self._send("POST", f"/v1/jobs/{job_id}/cancel"))
+
     def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:
         try:
             response = self.http.request(method, path, json=body)

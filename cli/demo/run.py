@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cli.client import open_client
 from cli.demo import show
+from cli.demo.cancellation import cancelled_on_error
 from cli.demo.conversation import ask
 from cli.demo.interruption import interrupted_once
 from cli.demo.options import DemoOptions
@@ -85,9 +86,10 @@ def _forget(base: Path, data_dir: Path, options: DemoOptions, console: Console) 
         client = open_client(url=stack.url, key=make_key(data_dir))
         with client.http:
             submitted = client.submit(deletion_request(model, population.forget))
-            names = ", ".join(person.name for person in population.forget)
-            console.print(f"{submitted.id} is served by {submitted.job_id}; to be forgotten: [bold]{names}[/]")
-            job = watch(client, submitted.job_id, console)
+            with cancelled_on_error(client, submitted.job_id):
+                names = ", ".join(person.name for person in population.forget)
+                console.print(f"{submitted.id} is served by {submitted.job_id}; to be forgotten: [bold]{names}[/]")
+                job = watch(client, submitted.job_id, console)
             if job.status != JobState.SUCCEEDED:
                 reason = f": {job.error.code}: {job.error.message}" if job.error else ""
                 raise CommandError(f"the job ended as {job.status}{reason}; logs: {stack.deployment.log_of('*')}")
