@@ -7,6 +7,18 @@ from sqlalchemy.pool import ConnectionPoolEntry
 BUSY_TIMEOUT_MS = 30_000  # a writer waits for its turn; our transactions take milliseconds
 _READS_ONLY = "reads_only"
 
+# A connection whose packets vanish must fail well within a lease of 30 s, or the worker that waits on it loses its
+# job: about 11 s for one that waits for an answer, 10 s for one that sends.
+_POSTGRES_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_STATEMENT_TIMEOUT_MS = 10_000  # our statements take milliseconds; migrations lift this limit
+
 
 def open_engine(url: str) -> Engine:
     """Return an engine for ``sqlite:////file`` or ``postgresql://...``; nothing is connected yet.
@@ -21,15 +33,7 @@ def open_engine(url: str) -> Engine:
         case "sqlite":
             return _open_sqlite(parsed)
         case "postgresql" | "postgres":
-            # FastAPI's thread pool has 40 threads, hence 40 connections; the ping notices a server that restarted.
-            return create_engine(
-                parsed.set(drivername="postgresql+psycopg"),
-                hide_parameters=True,
-                pool_pre_ping=True,
-                pool_size=8,
-                max_overflow=32,
-                connect_args={"connect_timeout": 5},
-            )
+            return _open_postgres(parsed)
         case other:
             raise ValueError(f"no backend for a {other} database: use sqlite:///FILE or postgresql://...")
 
@@ -37,6 +41,22 @@ def open_engine(url: str) -> Engine:
 def reading(engine: Engine) -> AbstractContextManager[Connection]:
     """Return a transaction that only reads, so that on SQLite it waits for no writer."""
     return engine.connect().execution_options(**{_READS_ONLY: True})
+
+
+def _open_postgres(url: URL) -> Engine:
+    """Return an engine with limits on waiting; one that the URL sets itself counts instead."""
+    own = url.query.get("options", "")
+    options = own if isinstance(own, str) else " ".join(own)
+    limits = {name: value for name, value in _POSTGRES_LIMITS.items() if name not in url.query}
+    # FastAPI's thread pool has 40 threads, hence 40 connections; the ping notices a server that restarted.
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=8,
+        max_overflow=32,
+        connect_args={**limits, "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} {options}"},
+    )
 
 
 def _open_sqlite(url: URL) -> Engine:

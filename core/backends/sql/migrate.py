@@ -24,6 +24,8 @@ def upgrade(url: str) -> None:
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
+                # A migration may rewrite a large table, and waits here for one that does.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             config = _config()
             config.attributes["connection"] = connection
