@@ -3,6 +3,8 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from core.domain.base_model import RegisteredBaseModel
 from core.domain.catalog import MethodOptions
 from core.domain.errors import (
@@ -11,9 +13,9 @@ from core.domain.errors import (
     GeneralCorpusRequiredError,
     ItemTooLongError,
     ItemTooShortError,
+    LetheError,
     NotFoundError,
     PromptRequiredError,
-    QueueUnavailableError,
     RetainSetRequiredError,
     SubjectNotInPromptError,
     SubjectRequiredError,
@@ -33,6 +35,8 @@ from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepos
 
 Items = Sequence[TextItem | PairItem | FactItem]
 CountTokens = Callable[[RegisteredBaseModel, TextItem | PairItem | FactItem], int]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Submit:
         """Return the stored request and its queued job.
 
         The texts are stored first and apart; should the row not follow, they are destroyed again, by the sweep if
-        this process dies in between. A broker that is away loses nothing: the job stays queued and the sweep
-        publishes it.
+        this process dies in between or cannot know whether the row followed. Once it has, the request is taken, and
+        an outage loses nothing: the sweep keeps the texts and publishes the job.
 
         Raises:
             InvalidRequestError: one of its subclasses, naming the field; nothing was stored.
@@ -102,15 +106,30 @@ class Submit:
         try:
             for item_set in item_sets:
                 self.items.put(item_set)
-            request, job = self._add(submission, base_model, forget, retain, general_set_id)
         except BaseException:
-            for item_set in item_sets:
-                self.items.destroy(item_set.id)
+            self._destroy(item_sets)
             raise
-        for item_set in item_sets:
-            self.items.keep(item_set.id)
+        try:
+            request, job = self._add(submission, base_model, forget, retain, general_set_id)
+        except LetheError:
+            self._destroy(item_sets)
+            raise
+        # Anything else leaves the texts to DestroyOrphans, which asks for their owner: a connection that breaks during
+        # the commit does not tell whether it happened, and a stored job must not lose its texts.
+        self._keep(job.id, item_sets)
         publish(job.id, jobs=self.jobs, queue=self.queue, clock=self.clock)
         return request, job
+
+    def _destroy(self, item_sets: Sequence[ItemSet]) -> None:
+        for item_set in item_sets:
+            self.items.destroy(item_set.id)
+
+    def _keep(self, job_id: str, item_sets: Sequence[ItemSet]) -> None:
+        try:
+            for item_set in item_sets:
+                self.items.keep(item_set.id)
+        except Exception as outage:  # noqa: BLE001  # a request that is stored must not be answered as if it were not
+            log.warning("the sweep will keep the texts", job_id=job_id, error=type(outage).__qualname__)
 
     def _base_model(self, submission: Submission) -> RegisteredBaseModel:
         try:
@@ -203,12 +222,16 @@ class Submit:
 
 
 def publish(job_id: str, *, jobs: JobRepository, queue: JobQueue, clock: Clock) -> None:
-    """Tell the queue about a committed job, and note that it was told. A broker that is away is not an error."""
+    """Tell the queue about a committed job, and note that it was told.
+
+    No outage is an error, neither of the broker nor of the database: the sweep publishes the job again, and copies are
+    harmless.
+    """
     try:
         queue.publish(job_id)
-    except QueueUnavailableError:
-        return
-    jobs.mark_published(job_id, at=clock())
+        jobs.mark_published(job_id, at=clock())
+    except Exception as outage:  # noqa: BLE001  # what follows a commit cannot undo it, whatever goes wrong
+        log.warning("the sweep will publish the job", job_id=job_id, error=type(outage).__qualname__)
 
 
 def _general_set_id(method: MethodOptions, base_model: RegisteredBaseModel) -> str | None:

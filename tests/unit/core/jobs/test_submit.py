@@ -1,11 +1,14 @@
 import dataclasses
 import hashlib
 import hmac
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
 from core.domain.catalog import DpoIdkOptions, GaGdGeneralOptions, LawOptions, LokuOptions, MethodOptions
 from core.domain.errors import (
+    AlreadyExistsError,
     DuplicateItemError,
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
@@ -18,10 +21,13 @@ from core.domain.errors import (
     TooManyItemsError,
     UnknownBaseModelError,
 )
+from core.domain.events import NewEvent
 from core.domain.item_set import ItemSet, dump_items
 from core.domain.items import FactItem, PairItem, TextItem
-from core.domain.request import Disposition
+from core.domain.job import Job
+from core.domain.request import DeletionRequest, Disposition
 from core.domain.states import JobState
+from core.jobs.destroy_orphans import DestroyOrphans
 from core.jobs.submit import Items, Limits, Submission, Submit
 from tests.fakes.base_model_repository import FakeBaseModelRepository
 from tests.fakes.clock import FakeClock
@@ -44,10 +50,48 @@ ASKED = Submission(
 
 
 class RowsRefused(FakeJobRepository):
-    """A database that is down for writing."""
+    """A database that refuses the rows."""
 
     def add(self, *_: object) -> None:
+        raise AlreadyExistsError
+
+
+class CommitInDoubt(FakeJobRepository):
+    """A database whose connection breaks during the commit, before or after it happened."""
+
+    def __init__(self, *, happened: bool) -> None:
+        super().__init__()
+        self.happened = happened
+
+    def add(self, request: DeletionRequest, job: Job, events: Sequence[NewEvent]) -> None:
+        if self.happened:
+            super().add(request, job, events)
         raise ConnectionError
+
+
+class Unmarked(FakeJobRepository):
+    """A database that goes away after the commit."""
+
+    def mark_published(self, job_id: str, *, at: datetime) -> None:
+        raise ConnectionError
+
+
+class KeepingRefused(FakeItemStore):
+    """A store that goes away after the commit, until it is back."""
+
+    is_away = True
+
+    def keep(self, set_id: str) -> None:
+        if self.is_away:
+            raise ConnectionError
+        super().keep(set_id)
+
+
+class BrokenQueue(FakeJobQueue):
+    """A transport that fails in a way that it does not know itself."""
+
+    def publish(self, job_id: str) -> None:
+        raise RuntimeError
 
 
 class SecondSetRefused(FakeItemStore):
@@ -146,11 +190,53 @@ def test_a_broker_that_is_away_costs_nothing(submit: Submit, jobs: FakeJobReposi
 def test_texts_are_destroyed_when_the_rows_are_refused(submit: Submit, queue: FakeJobQueue):
     broken = dataclasses.replace(submit, jobs=RowsRefused())
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(AlreadyExistsError):
         broken(asked(retain=(TextItem(text="kept"),)))
 
     assert set(submit.items.sets) == {"set_retain"}
     assert queue.published == []
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_texts_are_left_to_the_sweep_when_nobody_knows_whether_the_rows_are_stored(
+    submit: Submit, base_models: FakeBaseModelRepository, clock: FakeClock, *, happened: bool
+):
+    items = a_store_with_the_registered_set()
+    items.keep("set_retain")
+    in_doubt = dataclasses.replace(submit, jobs=CommitInDoubt(happened=happened), items=items)
+
+    with pytest.raises(ConnectionError):
+        in_doubt(ASKED)
+
+    assert len(items.sets) == 2
+    clock.advance(timedelta(hours=2))
+    DestroyOrphans(items, in_doubt.jobs, base_models, clock)()
+    assert len(items.sets) == (2 if happened else 1)
+
+
+def test_a_request_is_taken_when_its_texts_cannot_be_kept_and_the_sweep_keeps_them(
+    submit: Submit, base_models: FakeBaseModelRepository, queue: FakeJobQueue, clock: FakeClock
+):
+    items = a_store_with_the_registered_set(KeepingRefused())
+    _, job = dataclasses.replace(submit, items=items)(ASKED)
+
+    items.is_away = False
+    clock.advance(timedelta(hours=2))
+    DestroyOrphans(items, submit.jobs, base_models, clock)()
+
+    assert queue.published == [job.id]
+    assert job.spec.forget_set_id in items.kept & set(items.sets)
+
+
+@pytest.mark.parametrize("changes", [{"jobs": Unmarked()}, {"queue": BrokenQueue()}])
+def test_a_request_is_taken_when_its_publication_fails_and_the_sweep_repeats_it(
+    submit: Submit, changes: dict[str, object], clock: FakeClock
+):
+    submit = dataclasses.replace(submit, **changes)
+
+    _, job = submit(ASKED)
+
+    assert submit.jobs.unpublished(published_before=clock.now) == (job,)
 
 
 def test_forget_texts_are_destroyed_when_the_retain_texts_are_refused(submit: Submit):
