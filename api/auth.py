@@ -15,7 +15,7 @@ def authenticate(presented: str, *, keys: ApiKeyRepository, secret_key: bytes) -
     """Return the key that was presented.
 
     Raises:
-        UnauthenticatedError: malformed, unknown or wrong; which of them is not said.
+        UnauthenticatedError: malformed, unknown, wrong or revoked; which of them is not said.
     """
     key_id = key_id_of(presented)
     if key_id is None:
@@ -24,7 +24,7 @@ def authenticate(presented: str, *, keys: ApiKeyRepository, secret_key: bytes) -
         key = keys.get(key_id)
     except NotFoundError:
         raise UnauthenticatedError from None
-    if not matches(key, presented, secret_key):
+    if not matches(key, presented, secret_key) or key.revoked_at is not None:
         raise UnauthenticatedError
     return key
 

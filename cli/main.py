@@ -2,6 +2,7 @@ import inspect
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from cli.serve import serve as serve_stack
 from cli.watch import watch as watch_job
 from core.domain.api_key import mint
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS
-from core.domain.errors import LetheError
+from core.domain.errors import LetheError, NotFoundError
 from core.domain.states import JobState
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -92,6 +93,34 @@ def create_key(tenant: Annotated[str, typer.Option()], data_dir: DataDir = None)
         raise CommandError(f"--tenant: {refused}") from refused
     backends.api_keys.add(key)
     print(token)
+
+
+@keys.command("list")
+def list_keys(data_dir: DataDir = None) -> None:
+    """Show the API keys, revoked ones too, but never what opens them."""
+    table = Table()
+    table.add_column("id", no_wrap=True)  # whole on any terminal: `lethe keys revoke` takes it
+    for title in ("tenant", "created", "revoked"):
+        table.add_column(title)
+    repository = open_backends(data_dir).api_keys
+    page = repository.list()
+    while True:
+        for key in page.data:
+            table.add_row(key.id, key.tenant, _utc(key.created_at), _utc(key.revoked_at) if key.revoked_at else "")
+        if not page.has_more:
+            break
+        page = repository.list(after=page.data[-1].id)
+    console.print(table)
+
+
+@keys.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataDir = None) -> None:
+    """Make an API key open nothing any more, from the next request on. There is no way back."""
+    try:
+        key = open_backends(data_dir).api_keys.revoke(key_id, at=utc_now())
+    except NotFoundError:
+        raise CommandError("no key has this id; `lethe keys list` shows them all") from None
+    console.print(f"{key.id} of {key.tenant} is revoked", highlight=False)
 
 
 @models.command("add")
@@ -206,6 +235,10 @@ def _become(module: str, data_dir: Path | None) -> None:
     """Replace this process by a module's, so that signals reach it without a middleman."""
     environment = {**os.environ, **environment_at(data_dir)}
     os.execve(sys.executable, [sys.executable, "-m", module], environment)  # noqa: S606  # our own module
+
+
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _own_defaults(method: str) -> str:

@@ -159,6 +159,14 @@ class ApiKeyRepository(Protocol):
         """Return it, or NotFoundError."""
         ...
 
+    def list(self, *, after: str | None = None, limit: int = 100) -> Page[ApiKey]:
+        """Return keys of all tenants in order of id, revoked ones too, those after the id ``after``."""
+        ...
+
+    def revoke(self, key_id: str, *, at: datetime) -> ApiKey:
+        """Note when it was revoked and return it, or NotFoundError. A second time changes nothing: the first counts."""
+        ...
+
 
 class ItemStore(Protocol):
     """Forget, retain and holdout texts: the only port through which they are kept.

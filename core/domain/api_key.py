@@ -25,6 +25,7 @@ class ApiKey(BaseModel):
     tenant: str
     secret_hmac: str  # hex HMAC-SHA256 under the deployment's secret
     created_at: AwareDatetime
+    revoked_at: AwareDatetime | None = None  # a key that has one opens nothing; the row stays, for access logs name it
 
 
 def mint(tenant: str, secret_key: bytes, now: datetime) -> tuple[ApiKey, str]:

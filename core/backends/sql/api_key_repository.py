@@ -1,12 +1,14 @@
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.backends.sql.engine import reading
 from core.backends.sql.tables import api_keys
 from core.domain.api_key import ApiKey
 from core.domain.errors import AlreadyExistsError, NotFoundError
+from core.ports import Page
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,27 @@ class SqlApiKeyRepository:
     def get(self, key_id: str) -> ApiKey:
         """See the port."""
         with reading(self.engine) as connection:
-            row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).mappings().one_or_none()
-        if row is None:
-            raise NotFoundError("no such key")
-        return ApiKey.model_validate(dict(row))
+            return _require(connection, key_id)
+
+    def list(self, *, after: str | None = None, limit: int = 100) -> Page[ApiKey]:
+        """See the port."""
+        query = select(api_keys).order_by(api_keys.c.id).limit(limit + 1)
+        with reading(self.engine) as connection:
+            following = query if after is None else query.where(api_keys.c.id > after)
+            rows = connection.execute(following).mappings().all()
+        keys = tuple(ApiKey.model_validate(dict(row)) for row in rows[:limit])
+        return Page(data=keys, has_more=len(rows) > limit)
+
+    def revoke(self, key_id: str, *, at: datetime) -> ApiKey:
+        """See the port."""
+        unrevoked = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+        with self.engine.begin() as connection:
+            connection.execute(unrevoked.values(revoked_at=at))
+            return _require(connection, key_id)
+
+
+def _require(connection: Connection, key_id: str) -> ApiKey:
+    row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("no such key")
+    return ApiKey.model_validate(dict(row))

@@ -144,6 +144,7 @@ api_keys = Table(
     Column("tenant", String, nullable=False),
     Column("secret_hmac", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
 )
 
 # The texts live here and nowhere else, so that one table can be encrypted, moved or emptied.

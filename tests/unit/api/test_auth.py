@@ -1,6 +1,6 @@
 import pytest
 
-from core.domain.api_key import mint
+from core.domain.api_key import key_id_of, mint
 from tests.fakes.examples import TENANT
 from tests.unit.api.harness import problem
 
@@ -30,6 +30,27 @@ def test_a_wrong_secret_under_a_known_id_is_401(world):
     forged = token[:-4] + ("0000" if token[-4:] != "0000" else "1111")
     response = world.client(tenant=None).get("/v1/jobs", headers={"Authorization": f"Bearer {forged}"})
     problem(response, 401, "unauthenticated")
+
+
+def test_a_revoked_key_is_answered_as_one_that_was_never_stored(world):
+    token = world.token()
+    _, never_stored = mint(TENANT, b"another secret", world.clock())
+    revoked = world.client(tenant=None)
+    revoked.headers["Authorization"] = f"Bearer {token}"
+    assert revoked.get("/v1/jobs").status_code == 200
+
+    world.api_keys.revoke(key_id_of(token), at=world.clock())
+
+    refused = revoked.get("/v1/jobs")
+    unknown = revoked.get("/v1/jobs", headers={"Authorization": f"Bearer {never_stored}"})
+    problem(refused, 401, "unauthenticated")
+    assert {**refused.json(), "request_id": ""} == {**unknown.json(), "request_id": ""}
+
+
+def test_another_key_of_the_tenant_still_opens_after_one_is_revoked(world, client):
+    world.api_keys.revoke(key_id_of(world.token()), at=world.clock())
+
+    assert client.get("/v1/jobs").status_code == 200
 
 
 def test_authentication_comes_before_the_body(world):

@@ -30,6 +30,42 @@ def test_key_of_a_tenant_that_is_no_name_is_refused(tmp_path):
     assert "--tenant" in str(refused.exception)
 
 
+def test_keys_are_listed_without_what_opens_them(tmp_path):
+    data_dir = ["--data-dir", str(tmp_path / "d")]
+    token = CliRunner().invoke(commands, ["keys", "create", "--tenant", "acme", *data_dir]).stdout.strip()
+    key = open_backends(tmp_path / "d").api_keys.get(key_id_of(token))
+
+    printed = CliRunner().invoke(commands, ["keys", "list", *data_dir])
+
+    assert key.id in printed.stdout
+    assert "acme" in printed.stdout
+    assert token.rpartition("_")[2] not in printed.stdout
+    assert key.secret_hmac not in printed.stdout
+
+
+def test_a_key_is_revoked_by_the_id_that_is_listed(tmp_path):
+    data_dir = ["--data-dir", str(tmp_path / "d")]
+    tokens = [
+        CliRunner().invoke(commands, ["keys", "create", "--tenant", tenant, *data_dir]).stdout.strip()
+        for tenant in ("acme", "other")
+    ]
+
+    revoked = CliRunner().invoke(commands, ["keys", "revoke", key_id_of(tokens[0]), *data_dir])
+
+    repository = open_backends(tmp_path / "d").api_keys
+    assert revoked.exit_code == 0
+    assert [repository.get(key_id_of(token)).revoked_at is None for token in tokens] == [False, True]
+    printed = CliRunner().invoke(commands, ["keys", "list", *data_dir]).stdout
+    years = [line.count(f"{repository.get(key_id_of(tokens[0])).created_at:%Y-}") for line in printed.splitlines()]
+    assert sorted(years)[-2:] == [1, 2]  # both have a time of creation, one of them also that of its end
+
+
+def test_revoking_a_key_that_does_not_exist_is_refused(tmp_path):
+    refused = CliRunner().invoke(commands, ["keys", "revoke", "key_1", "--data-dir", str(tmp_path / "d")])
+
+    assert isinstance(refused.exception, CommandError)
+
+
 def test_registered_models_are_listed(tmp_path):
     open_backends(tmp_path / "d").base_models.add(a_base_model("people/neo"))
 
