@@ -2,7 +2,8 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$")]
 AdapterRank = Literal[4, 8, 16, 32, 64, 128]  # the exported rank is twice this, so it stays in the list vLLM serves
@@ -80,6 +81,13 @@ class TrainedOptions(BaseModel):
     )
     early_stopping: bool = True
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
+
+    @field_validator("fisher")
+    @classmethod
+    def _paper_is_an_estimate_of_fila(cls, chosen: str, given: ValidationInfo) -> str:
+        if chosen == "paper" and given.data.get("initializer", "fila") != "fila":
+            raise PydanticCustomError("no_effect", "paper is an estimate for FILA: ask for initializer fila with it")
+        return chosen
 
     @property
     def batches_a_step(self) -> int:

@@ -11,7 +11,7 @@ from core.data.corpus import Example
 from core.domain.options import TrainedOptions
 from core.modeling.adapter import Linear
 from core.modeling.base_model import BaseModel
-from core.pipeline.sets import EncodedSets
+from core.pipeline.sets import EncodedSets, keeps_on_general_corpus
 from core.pipeline.task import RunTask
 from core.ports import ArtifactStore
 from core.unlearning.features import output_features
@@ -91,7 +91,7 @@ class _Cache:
     """Keeps a statistic only if it belongs to the base model.
 
     A retain set that came with the request, or one that the request took rows out of, is the client's, and nothing made
-    from it outlives the job.
+    from it outlives the job. Texts that the model wrote are what the request left of them.
     """
 
     def __init__(
@@ -102,7 +102,8 @@ class _Cache:
         self._task = task
         self._device = base.device
         self._store = store
-        self._keeps = task.spec.retain_set_id is None and not sets.excluded_retain
+        given = task.general if keeps_on_general_corpus(task) else task.retain
+        self._keeps = task.spec.retain_set_id is None and given is not None and not sets.excluded_retain
 
     def payload(
         self, kind: str, rows: list[Example], measure: Callable[[], bytes], *, mode: str = ""

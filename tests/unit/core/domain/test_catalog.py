@@ -42,5 +42,12 @@ def test_an_unbounded_forget_loss_needs_stop_checks():
     assert refused.value.errors()[0]["loc"] == ("ofmu", "forget_loss")
 
 
+def test_the_published_estimate_goes_with_fila_alone():
+    assert OPTIONS.validate_python({"name": "loku", "initializer": "fila", "fisher": "paper"}).fisher == "paper"
+    with pytest.raises(ValidationError, match="ask for initializer fila") as refused:
+        OPTIONS.validate_python({"name": "loku", "fisher": "paper"})
+    assert refused.value.errors()[0]["loc"] == ("loku", "fisher")
+
+
 def test_a_bounded_forget_loss_does_not():
     assert not OPTIONS.validate_python({"name": "ofmu", "early_stopping": False}).early_stopping

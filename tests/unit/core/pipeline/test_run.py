@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -90,6 +91,14 @@ def test_fisher_of_a_set_that_a_request_took_rows_out_of_is_not_kept(make_task):
     assert not cache.artifacts
 
 
+def test_fisher_of_texts_that_the_model_wrote_is_not_kept(make_task):
+    task = replace(make_task(self_generated=True), retain=None)
+    task = replace(task, spec=task.spec.model_copy(update={"registered_retain_set_id": None}))
+    cache = FakeArtifactStore()
+    assert run(task, FakeJobMonitor(), cache, FakeItemStore(), clock).report.fisher
+    assert not cache.artifacts
+
+
 def test_plain_lora_needs_no_fisher(make_task):
     outcome = run(make_task(initializer="lora"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     assert outcome.report.fisher is None
@@ -97,7 +106,11 @@ def test_plain_lora_needs_no_fisher(make_task):
 
 def test_paper_mode_is_reported_as_such(make_task):
     outcome = run(
-        make_task(fisher="paper", fisher_epsilon=1e-5), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock
+        make_task(initializer="fila", fisher="paper", fisher_epsilon=1e-5),
+        FakeJobMonitor(),
+        FakeArtifactStore(),
+        FakeItemStore(),
+        clock,
     )
     assert outcome.report.fisher.mode == "paper"
 
