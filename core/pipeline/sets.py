@@ -33,9 +33,10 @@ def encode_sets(task: RunTask, base: BaseModel, generated: Sequence[TextItem] = 
     """Encode the items and set some retain rows aside.
 
     Utility is measured on rows that training does not see, because rows that it repairs at every step say nothing
-    about those that it does not. A retain set too small to be split is measured as it is, and the report says so.
-    Left out are retain rows that are there twice or that the request asks to forget, and holdout rows that are in
-    one of the other sets: a text that training sees cannot stand for text that nobody saw.
+    about those that it does not. A retain set too small to be split, or of which only rows set aside are left, is
+    measured as it is, and the report says so. Left out are retain rows that are there twice or that the request asks
+    to forget, and holdout rows that are in one of the other sets: a text that training sees cannot stand for text
+    that nobody saw.
 
     Args:
         task: names the items.
@@ -58,6 +59,8 @@ def encode_sets(task: RunTask, base: BaseModel, generated: Sequence[TextItem] = 
         general = generated if task.general is None else task.general.items
         trained = [item for item in general if normalized(item) not in forgotten | aside]
         excluded += sum(normalized(item) in forgotten for item in general)
+    elif not trained:
+        trained, measured = measured, []  # the rows set aside are all that is left to keep, so they are trained on
     if not trained:
         raise UnsupportedBaseModelError("every retain item is also asked to be forgotten: nothing is left to retain")
     holdout = _holdout(task, forgotten | set(distinct))

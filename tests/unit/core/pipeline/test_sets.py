@@ -84,6 +84,14 @@ def test_retain_set_that_is_wholly_to_be_forgotten_is_refused(base, make_task):
         encode_sets(make_task(forget=pairs(3, "x"), retain=pairs(3, "x")), base)
 
 
+def test_rows_set_aside_are_trained_on_when_nothing_else_is_left(base, make_task):
+    retain = pairs(40, "r")
+    trained = ids(encode_sets(make_task(retain=retain), base).retain_trained)
+    sets = encode_sets(make_task(forget=[row for row in retain if row.id in trained], retain=retain), base)
+    assert ids(sets.retain_trained) == ids(sets.retain_measured) == {row.id for row in retain} - trained
+    assert not sets.measures_unseen
+
+
 def test_no_holdout_set_is_none_and_not_empty(base, make_task):
     assert encode_sets(make_task(), base).holdout is None
     assert len(encode_sets(make_task(holdout=pairs(9, "h")), base).holdout) == 9
