@@ -19,10 +19,9 @@ class JobState(StrEnum):
         return not TRANSITIONS[self]
 
 
-# The one table. ``running -> queued`` is a lost lease; ``queued -> failed`` is a job whose attempts
-# were used up by dying workers before this one could be claimed again.
+# The one table. ``running -> queued`` is a lost lease.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.FAILED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
     JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLING, JobState.QUEUED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED, JobState.FAILED}),
     JobState.SUCCEEDED: frozenset(),
