@@ -1,6 +1,6 @@
 """What core asks of the world. Each docstring is the contract that ``tests/contract`` runs on every backend."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -42,6 +42,10 @@ class JobRepository(Protocol):
 
     def job(self, job_id: str, *, tenant: str | None = None) -> Job:
         """Return the job. With a tenant, NotFoundError also when it belongs to another one."""
+        ...
+
+    def jobs_by_id(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Return those of the jobs that exist, whoever owns them, in one query."""
         ...
 
     def request(self, request_id: str, *, tenant: str) -> DeletionRequest:

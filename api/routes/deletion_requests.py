@@ -135,7 +135,8 @@ def list_deletion_requests(
             base_model=query.base_model,
             external_id=query.external_id,
         )
-    bodies = [DeletionRequestBody.of(request, services.jobs.job(request.job_id)) for request in page.data]
+    jobs = services.jobs.jobs_by_id({request.job_id for request in page.data})
+    bodies = [DeletionRequestBody.of(request, jobs[request.job_id]) for request in page.data]
     return ListBody[DeletionRequestBody].of(bodies, has_more=page.has_more)
 
 

@@ -56,6 +56,17 @@ def test_requests_page_like_jobs_and_keep_their_items(jobs: JobRepository):
     assert (first.has_more, second.has_more) == (True, False)
 
 
+def test_jobs_by_id_returns_those_that_exist(jobs: JobRepository):
+    stored = [a_job(), a_job(tenant="other"), a_job()]
+    for job in stored:
+        jobs.add(a_request(job), job, [])
+
+    found = jobs.jobs_by_id({stored[0].id, stored[1].id, "job_none"})
+
+    assert found == {job.id: job for job in stored[:2]}
+    assert jobs.jobs_by_id(()) == {}
+
+
 def test_a_row_that_arrives_between_two_pages_moves_nothing(jobs: JobRepository):
     old = [a_job(created_at=START + timedelta(seconds=number)) for number in range(4)]
     for job in old:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from threading import RLock
 from typing import TypeVar
@@ -38,6 +38,10 @@ class FakeJobRepository:
         if job is None or tenant not in {None, job.tenant}:
             raise NotFoundError(f"no job {job_id}")
         return job
+
+    def jobs_by_id(self, job_ids: Collection[str]) -> dict[str, Job]:
+        with self._lock:
+            return {job_id: self._jobs[job_id] for job_id in job_ids if job_id in self._jobs}
 
     def request(self, request_id: str, *, tenant: str) -> DeletionRequest:
         with self._lock:

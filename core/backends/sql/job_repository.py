@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,11 @@ class SqlJobRepository:
         """See the port."""
         with reading(self.engine) as connection:
             return job_of(_require(connection, jobs, job_id, tenant))
+
+    def jobs_by_id(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """See the port."""
+        with reading(self.engine) as connection:
+            return {row.id: job_of(row) for row in connection.execute(select(jobs).where(jobs.c.id.in_(job_ids)))}
 
     def request(self, request_id: str, *, tenant: str) -> DeletionRequest:
         """See the port."""

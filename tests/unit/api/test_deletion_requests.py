@@ -125,6 +125,17 @@ def test_list_pages_newest_first(world, client):
     assert rest["has_more"] is False
 
 
+def test_a_page_asks_for_all_of_its_jobs_at_once(world, client, monkeypatch):
+    made = [world.add_job() for _ in range(3)]
+    read = world.jobs.jobs_by_id
+    asked = []
+    monkeypatch.setattr(world.jobs, "job", None)
+    monkeypatch.setattr(world.jobs, "jobs_by_id", lambda job_ids: asked.append(set(job_ids)) or read(job_ids))
+    listed = client.get("/v1/deletion-requests").json()["data"]
+    assert [row["job_id"] for row in listed] == [job.id for job in reversed(made)]
+    assert asked == [{job.id for job in made}]
+
+
 def test_list_filters_by_external_id_and_base_model(world, client):
     job = a_job(base_model="other")
     world.jobs.add(a_request(job, "dr_1", external_id="case 1&2"), job, [])
