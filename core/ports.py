@@ -11,7 +11,7 @@ from core.domain.base_model import RegisteredBaseModel
 from core.domain.events import Event, NewEvent
 from core.domain.item_set import ItemSet, ProvisionalSet
 from core.domain.job import Job, Progress, Stage
-from core.domain.request import DeletionRequest, ItemDisposition
+from core.domain.request import DeletionRequest, ItemDisposition, RequestSummary
 from core.domain.states import JobState
 
 T = TypeVar("T")
@@ -76,8 +76,8 @@ class JobRepository(Protocol):
         limit: int,
         base_model: str | None = None,
         external_id: str | None = None,
-    ) -> Page[DeletionRequest]:
-        """As :meth:`list_jobs`, for requests."""
+    ) -> Page[RequestSummary]:
+        """As :meth:`list_jobs`, for requests, whose items are only counted."""
         ...
 
     def save(

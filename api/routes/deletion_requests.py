@@ -114,7 +114,7 @@ def create_deletion_request(
         )
     )
     response.headers["Location"] = f"/v1/deletion-requests/{request.id}"
-    return DeletionRequestBody.of(request, job)
+    return DeletionRequestBody.of(request.summary, job)
 
 
 @router.get(

@@ -1,4 +1,3 @@
-from collections import Counter
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,7 +9,14 @@ from core.domain.base_model import BaseModelId
 from core.domain.catalog import LokuOptions, MethodOptions
 from core.domain.items import Item
 from core.domain.job import Job
-from core.domain.request import DeletionRequest, Disposition, ItemDisposition, RequestStatus, request_status
+from core.domain.request import (
+    DeletionRequest,
+    Disposition,
+    ItemDisposition,
+    RequestStatus,
+    RequestSummary,
+    request_status,
+)
 
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -79,9 +85,8 @@ class DeletionRequestBody(Identified):
     created_at: Time
 
     @classmethod
-    def of(cls, request: DeletionRequest, job: Job) -> Self:
+    def of(cls, request: RequestSummary, job: Job) -> Self:
         """Return the request with the status that its job and its items give it."""
-        counts = Counter(item.disposition for item in request.items)
         return cls(
             id=request.id,
             job_id=request.job_id,
@@ -89,8 +94,8 @@ class DeletionRequestBody(Identified):
             is_terminal=job.state.is_terminal,
             base_model=request.base_model,
             method=job.spec.method,
-            num_items=len(request.items),
-            dispositions={disposition: counts[disposition] for disposition in Disposition},
+            num_items=request.num_items,
+            dispositions=request.dispositions,
             external_id=request.external_id,
             metadata=request.metadata,
             created_at=request.created_at,
@@ -120,7 +125,7 @@ class DeletionRequestWithItems(BaseModel):
     @classmethod
     def of(cls, request: DeletionRequest, job: Job) -> Self:
         """Return the request as in a list, with its items."""
-        return cls(**dict(DeletionRequestBody.of(request, job)), items=list(request.items))
+        return cls(**dict(DeletionRequestBody.of(request.summary, job)), items=list(request.items))
 
 
 class DeletionRequestsQuery(BaseModel):

@@ -1,3 +1,4 @@
+from collections import Counter
 from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -24,6 +25,25 @@ class ItemDisposition(BaseModel):
     disposition: Disposition = Disposition.PENDING
 
 
+class RequestSummary(BaseModel):
+    """A deletion request with its items counted. A list of requests needs no more, and items come by the thousand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    tenant: str
+    job_id: str
+    base_model: BaseModelId
+    external_id: str | None = None
+    metadata: dict[str, str] = {}
+    dispositions: dict[Disposition, int]  # every disposition is present
+    created_at: AwareDatetime
+
+    @property
+    def num_items(self) -> int:
+        """How many items the request names."""
+        return sum(self.dispositions.values())
+
+
 class DeletionRequest(BaseModel):
     """The legal object: what one client asked to be forgotten, and by which job it is served."""
 
@@ -36,6 +56,13 @@ class DeletionRequest(BaseModel):
     metadata: dict[str, str] = {}
     items: tuple[ItemDisposition, ...]
     created_at: AwareDatetime
+
+    @property
+    def summary(self) -> RequestSummary:
+        """The request with its items counted."""
+        counts = Counter(item.disposition for item in self.items)
+        fields = self.model_dump(exclude={"items"})
+        return RequestSummary(**fields, dispositions={disposition: counts[disposition] for disposition in Disposition})
 
 
 class RequestStatus(StrEnum):
@@ -58,12 +85,12 @@ _BY_STATE = {
 }
 
 
-def request_status(request: DeletionRequest, state: JobState) -> RequestStatus:
+def request_status(request: RequestSummary, state: JobState) -> RequestStatus:
     """Return the status. A run that ended well completes a request only as far as its items were forgotten."""
     if state is not JobState.SUCCEEDED:
         return _BY_STATE[state]
-    forgotten = sum(item.disposition is Disposition.FORGOTTEN for item in request.items)
-    if forgotten == len(request.items):
+    forgotten = request.dispositions[Disposition.FORGOTTEN]
+    if forgotten == request.num_items:
         return RequestStatus.COMPLETED
     return RequestStatus.PARTLY_COMPLETED if forgotten else RequestStatus.FAILED
 

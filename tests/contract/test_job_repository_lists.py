@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.domain.errors import NotFoundError
+from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
 from core.ports import JobRepository, Page
 from tests.fakes.clock import START
@@ -41,19 +42,35 @@ def test_pages_hold_every_row_once_and_newest_first(jobs: JobRepository, ages: l
     assert all(len(page.data) == limit for page in pages[:-1])
 
 
-def test_requests_page_like_jobs_and_keep_their_items(jobs: JobRepository):
+def test_requests_page_like_jobs_with_their_items_counted(jobs: JobRepository):
     requests = []
     for number in range(5):
         job = a_job()
         requests.append(a_request(job, num_items=number + 1))
         jobs.add(requests[-1], job, [])
-    expected = sorted(requests, key=lambda request: request.id, reverse=True)
+    expected = [request.summary for request in sorted(requests, key=lambda request: request.id, reverse=True)]
 
     first = jobs.list_requests(tenant=TENANT, after=None, limit=3)
     second = jobs.list_requests(tenant=TENANT, after=first.data[-1].id, limit=3)
 
     assert [*first.data, *second.data] == expected
     assert (first.has_more, second.has_more) == (True, False)
+
+
+def test_items_are_counted_by_what_became_of_them(jobs: JobRepository):
+    job = a_job()
+    jobs.add(a_request(job, num_items=4), job, [])
+    forgotten = [ItemDisposition(item_id=f"item-{number}", disposition=Disposition.FORGOTTEN) for number in (0, 2, 3)]
+    jobs.save(job, job.ended(JobState.CANCELLED, now=START), [], forgotten)
+
+    (summary,) = jobs.list_requests(tenant=TENANT, after=None, limit=9).data
+
+    assert summary.num_items == 4
+    assert {key: number for key, number in summary.dispositions.items() if number} == {
+        Disposition.FORGOTTEN: 3,
+        Disposition.PENDING: 1,
+    }
+    assert set(summary.dispositions) == set(Disposition)
 
 
 def test_jobs_by_id_returns_those_that_exist(jobs: JobRepository):

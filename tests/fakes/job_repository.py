@@ -6,7 +6,7 @@ from typing import TypeVar
 from core.domain.errors import AlreadyExistsError, LeaseLostError, NotFoundError, StaleJobError
 from core.domain.events import Event, NewEvent
 from core.domain.job import Job, Progress, Stage
-from core.domain.request import DeletionRequest, ItemDisposition
+from core.domain.request import DeletionRequest, ItemDisposition, RequestSummary
 from core.domain.states import JobState
 from core.ports import Page
 
@@ -80,7 +80,7 @@ class FakeJobRepository:
         limit: int,
         base_model: str | None = None,
         external_id: str | None = None,
-    ) -> Page[DeletionRequest]:
+    ) -> Page[RequestSummary]:
         cursor = None if after is None else self.request(after, tenant=tenant)
         with self._lock:
             matching = [
@@ -90,7 +90,8 @@ class FakeJobRepository:
                 and base_model in {None, request.base_model}
                 and external_id in {None, request.external_id}
             ]
-        return _page(matching, cursor, limit)
+        page = _page(matching, cursor, limit)
+        return Page(data=tuple(request.summary for request in page.data), has_more=page.has_more)
 
     def save(
         self,

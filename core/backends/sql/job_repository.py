@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from core.backends.sql.engine import reading
 from core.backends.sql.job_row import event_rows, job_of, job_row
-from core.backends.sql.request_row import item_rows, request_of, request_row
+from core.backends.sql.request_row import item_rows, request_of, request_row, summary_of
 from core.backends.sql.tables import deletion_request_items, deletion_requests, job_events, jobs
 from core.domain.errors import AlreadyExistsError, LeaseLostError, NotFoundError, StaleJobError
 from core.domain.events import Event, NewEvent
 from core.domain.job import Job, Progress, Stage
-from core.domain.request import DeletionRequest, ItemDisposition
+from core.domain.request import DeletionRequest, ItemDisposition, RequestSummary
 from core.domain.states import JobState
 from core.ports import Page
 
@@ -85,12 +85,12 @@ class SqlJobRepository:
         limit: int,
         base_model: str | None = None,
         external_id: str | None = None,
-    ) -> Page[DeletionRequest]:
+    ) -> Page[RequestSummary]:
         """See the port."""
         filters = {"base_model": base_model, "external_id": external_id}
         with reading(self.engine) as connection:
             rows = _following(connection, deletion_requests, filters, tenant=tenant, after=after, limit=limit + 1)
-            return Page(data=_requests(connection, rows[:limit]), has_more=len(rows) > limit)
+            return Page(data=_summaries(connection, rows[:limit]), has_more=len(rows) > limit)
 
     def save(
         self,
@@ -235,6 +235,16 @@ def _requests(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Deletio
     for item in connection.execute(of_requests.order_by(deletion_request_items.c.position)):
         items[item.request_id].append(item)
     return tuple(request_of(row, items[row.id]) for row in rows)
+
+
+def _summaries(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[RequestSummary, ...]:
+    """Return the requests that the rows hold, the items of all of them counted at once."""
+    items = deletion_request_items.c
+    counts: dict[str, dict[str, int]] = {row.id: {} for row in rows}
+    counted = select(items.request_id, items.disposition, func.count()).where(items.request_id.in_(counts))
+    for request_id, disposition, number in connection.execute(counted.group_by(items.request_id, items.disposition)):
+        counts[request_id][disposition] = number
+    return tuple(summary_of(row, counts[row.id]) for row in rows)
 
 
 def _dispose(connection: Connection, job_id: str, dispositions: Sequence[ItemDisposition]) -> None:

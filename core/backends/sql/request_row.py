@@ -1,9 +1,9 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
-from core.domain.request import DeletionRequest, ItemDisposition
+from core.domain.request import DeletionRequest, Disposition, ItemDisposition, RequestSummary
 
 
 def request_row(request: DeletionRequest) -> dict[str, Any]:
@@ -24,3 +24,9 @@ def request_of(row: Row[Any], items: Iterable[Row[Any]]) -> DeletionRequest:
     dispositions = tuple(ItemDisposition(item_id=item.item_id, disposition=item.disposition) for item in items)
     fields = {name: getattr(row, name) for name in DeletionRequest.model_fields if name != "items"}
     return DeletionRequest(**fields, items=dispositions)
+
+
+def summary_of(row: Row[Any], counts: Mapping[str, int]) -> RequestSummary:
+    """Return the summary of the request that the row holds; ``counts`` may lack dispositions that no item has."""
+    fields = {name: getattr(row, name) for name in RequestSummary.model_fields if name != "dispositions"}
+    return RequestSummary(**fields, dispositions={known: counts.get(known, 0) for known in Disposition})

@@ -20,7 +20,7 @@ def status(state: JobState, dispositions: Sequence[Disposition]) -> RequestStatu
         ItemDisposition(item_id=f"item-{place}", disposition=disposition)
         for place, disposition in enumerate(dispositions)
     )
-    return request_status(a_request(a_job()).model_copy(update={"items": items}), state)
+    return request_status(a_request(a_job()).model_copy(update={"items": items}).summary, state)
 
 
 @pytest.mark.parametrize(
