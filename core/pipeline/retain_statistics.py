@@ -3,11 +3,13 @@ import json
 import random
 from collections.abc import Callable
 
+import structlog
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from core.data.corpus import Example
+from core.domain.errors import ArtifactMissingError
 from core.domain.options import TrainedOptions
 from core.modeling.adapter import Linear
 from core.modeling.base_model import BaseModel
@@ -17,6 +19,8 @@ from core.ports import ArtifactStore
 from core.unlearning.features import output_features
 from core.unlearning.initialize import RetainFisher, RetainStatistics, measure_retain_fisher, parse_fisher
 from core.unlearning.moments import Moments, measure_moments
+
+log = structlog.get_logger(__name__)
 
 _WITH_FISHER = ("fila", "kronecker_fila")
 
@@ -108,16 +112,31 @@ class _Cache:
     def payload(
         self, kind: str, rows: list[Example], measure: Callable[[], bytes], *, mode: str = ""
     ) -> tuple[bytes, bool]:
-        """Return the statistic as bytes, and whether it was there already."""
+        """Return the statistic as bytes, and whether it was there already.
+
+        A store that is away costs the saving and not the run: its client gives up in time, and measuring needs none.
+        """
         if not self._keeps:
             return measure(), False
         weights = self._task.base_model.weights_sha256
         key = cache_key(kind, weights, self.layers, rows, mode=mode, device=self._device.type)
-        if self._store.exists(key):
+        try:
             return self._store.get(key), True
+        except ArtifactMissingError:
+            is_away = False
+        except Exception as outage:  # noqa: BLE001  # which exceptions an outage throws is no complete list
+            is_away = True
+            log.warning("a shared statistic could not be read", kind=kind, error=type(outage).__qualname__)
         payload = measure()
-        self._store.put(key, payload)
+        if not is_away:
+            self._keep(kind, key, payload)
         return payload, False
+
+    def _keep(self, kind: str, key: str, payload: bytes) -> None:
+        try:
+            self._store.put(key, payload)
+        except Exception as outage:  # noqa: BLE001  # as above
+            log.warning("a shared statistic could not be stored", kind=kind, error=type(outage).__qualname__)
 
 
 def _fisher(store: _Cache, base: BaseModel, options: TrainedOptions) -> RetainFisher:

@@ -99,6 +99,23 @@ def test_fisher_of_texts_that_the_model_wrote_is_not_kept(make_task):
     assert not cache.artifacts
 
 
+@pytest.mark.parametrize("calls", [{"get"}, {"put"}, {"get", "put"}])
+def test_store_that_is_away_costs_the_shared_fisher_and_not_the_run(make_task, calls):
+    class Away(FakeArtifactStore):
+        def get(self, key):
+            self.away = "get" in calls
+            return super().get(key)
+
+        def put(self, key, payload):
+            self.away = "put" in calls
+            super().put(key, payload)
+
+    whole = run(make_task(work="a"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
+    away = run(make_task(work="b"), FakeJobMonitor(), Away(), FakeItemStore(), clock)
+    assert weights(away) == weights(whole)
+    assert not away.report.fisher.retain_from_cache
+
+
 def test_plain_lora_needs_no_fisher(make_task):
     outcome = run(make_task(initializer="lora"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     assert outcome.report.fisher is None
@@ -132,12 +149,12 @@ def test_path_of_the_server_is_told_to_nobody(make_task, base_path):
 
 
 def test_full_device_fails_the_job_with_the_remedy(make_task):
-    class FullDevice(FakeArtifactStore):
-        def exists(self, key):
+    class FullDevice(FakeJobMonitor):
+        def advance(self, step):
             raise torch.OutOfMemoryError
 
     with pytest.raises(OutOfMemoryError, match="batch_size"):
-        run(make_task(), FakeJobMonitor(), FullDevice(), FakeItemStore(), clock)
+        run(make_task(), FullDevice(), FakeArtifactStore(), FakeItemStore(), clock)
 
 
 def test_weights_that_changed_since_registration_fail_the_job(make_task, tmp_path):
