@@ -7,8 +7,10 @@ from core.domain.job import Job, Progress, Stage
 from core.ports import ArtifactStore, Clock, JobRepository
 from worker.checkpoints import checkpoint_key
 from worker.logs import get_logger
+from worker.outage import outlast
 
 _CHECKPOINT_EVENT_SECONDS = 60.0  # a history is read by people; a long run stores hundreds of checkpoints
+_OUTAGE_SECONDS = 120.0  # as for what is delivered at the end; the supervisor keeps the lease meanwhile
 
 log = get_logger(__name__)
 
@@ -87,9 +89,10 @@ class DatabaseJobMonitor:
             self._tell_of_checkpoint(len(payload))
 
     def load_checkpoint(self) -> bytes | None:
-        """See the port."""
+        """See the port. Waits for a store that is away: to begin anew, or to end this attempt, would cost more."""
+        key = checkpoint_key(self._job.id)
         try:
-            payload = self._store.get(checkpoint_key(self._job.id))
+            payload = outlast(lambda: self._store.get(key), seconds=_OUTAGE_SECONDS, doing="read the checkpoint")
         except ArtifactMissingError:
             return None
         self._remember(EventType.RESUMED, "going on from the last checkpoint", {"bytes": len(payload)})

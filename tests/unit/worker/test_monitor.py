@@ -3,6 +3,8 @@ import pytest
 from core.domain.errors import LeaseLostError
 from core.domain.events import EventType
 from core.domain.job import Stage
+from tests.fakes.artifact_store import FakeArtifactStore
+from worker.checkpoints import checkpoint_key
 from worker.monitor import DatabaseJobMonitor
 
 HOUR = 3600.0
@@ -20,6 +22,20 @@ class OutageOf:
             self.times -= 1
             raise ConnectionError("the database is away")
         return self.jobs.record(*args, **kwargs)
+
+
+class AwayOnce(FakeArtifactStore):
+    """A store that fails the first time that something is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.away = True
+
+    def get(self, key):
+        try:
+            return super().get(key)
+        finally:
+            self.away = False
 
 
 @pytest.fixture
@@ -145,3 +161,11 @@ def test_store_that_is_away_costs_a_checkpoint_and_not_the_run(monitor, store):
 
     store.away = False
     assert monitor.load_checkpoint() is None
+
+
+def test_checkpoint_is_waited_for_when_the_store_is_away(claimed, jobs, clock):
+    store = AwayOnce()
+    store.artifacts[checkpoint_key(claimed.id)] = b"half a run"
+    monitor = DatabaseJobMonitor(claimed, jobs=jobs, store=store, clock=clock)
+
+    assert monitor.load_checkpoint() == b"half a run"
