@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.domain.errors import JobFailure, LeaseLostError
+from core.domain.errors import JobFailure, LeaseLostError, WorkerUnfitError
 from core.domain.job import Job, PublicError
 from core.domain.states import JobState
 from core.jobs.attempt import Attempts
@@ -39,6 +39,9 @@ class Execution:
         except LeaseLostError:
             log.warning("the attempt does not own the job any more")
             return RunnerExit.LEASE_LOST
+        except WorkerUnfitError as unfit:
+            log.critical("this worker cannot run any job", reason=str(unfit))
+            return RunnerExit.UNFIT
         except StopRequestedError:
             log.info("stopped on request")
             return RunnerExit.STOPPED

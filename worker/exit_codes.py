@@ -13,20 +13,21 @@ class RunnerExit(IntEnum):
     LEASE_LOST = 80  # the attempt does not own the job any more
     STOPPED = 81  # it was asked to stop by SIGTERM, and did
     UNEXPECTED = 82  # an error that nobody foresaw; the log has its type and place
+    UNFIT = 83  # the machine lacks what its settings promise; the job is not to blame
+
+
+_REASONS: dict[int, str] = {
+    RunnerExit.FINISHED: "its process ended without recording a result",
+    RunnerExit.LEASE_LOST: "its lease was lost",
+    RunnerExit.STOPPED: "its process was stopped",
+    RunnerExit.UNFIT: "its worker lacks what its settings promise",
+}
 
 
 def reason_for(exit_code: int, *, attempt: int) -> str:
     """Return why the attempt ended without a result, in words that may leave the service."""
     if exit_code < 0:
         return f"its process was killed by {signal.Signals(-exit_code).name}"
-    match exit_code:
-        case RunnerExit.FINISHED:
-            return "its process ended without recording a result"
-        case RunnerExit.LEASE_LOST:
-            return "its lease was lost"
-        case RunnerExit.STOPPED:
-            return "its process was stopped"
-        case RunnerExit.UNEXPECTED:
-            return f"an unexpected error, in the worker's log under this job, attempt {attempt}"
-        case _:
-            return f"its process ended with exit code {exit_code}"
+    if exit_code == RunnerExit.UNEXPECTED:
+        return f"an unexpected error, in the worker's log under this job, attempt {attempt}"
+    return _REASONS.get(exit_code, f"its process ended with exit code {exit_code}")

@@ -1,4 +1,5 @@
 import os
+import signal
 import socket
 import sys
 from typing import Protocol
@@ -41,6 +42,7 @@ def create_worker(settings: WorkerSettings) -> WorkerProgram:
         work_dir=settings.work_dir,
         heartbeat_seconds=settings.heartbeat_seconds,
         cancel_grace_seconds=settings.cancel_grace_seconds,
+        on_unfit=lambda: os.kill(os.getpid(), signal.SIGTERM),  # Celery waits for what runs
     )
     register(backends.celery, JOB_TASK, supervisor)
     backends.celery.conf.update(worker_enable_remote_control=False, worker_redirect_stdouts=False)

@@ -1,6 +1,6 @@
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from core.domain.states import JobState
 from core.jobs.attempt import Attempts
 from core.ports import ArtifactStore
 from worker.checkpoints import discard_if_ended
-from worker.exit_codes import reason_for
+from worker.exit_codes import RunnerExit, reason_for
 from worker.heartbeat import Heartbeat
 from worker.logs import get_logger
 from worker.outage import outlast
@@ -46,6 +46,7 @@ class Supervisor:
     work_dir: Path
     heartbeat_seconds: float
     cancel_grace_seconds: float
+    on_unfit: Callable[[], None]  # ends the worker, once what runs has been handed back
     poll_seconds: float = 0.5
     stopping: threading.Event = field(default_factory=threading.Event)
     busy: threading.Event = field(default_factory=threading.Event)
@@ -93,7 +94,7 @@ class Supervisor:
         while True:
             exit_code = runner.exit_code()
             if exit_code is not None:
-                return Ending(reason_for(exit_code, attempt=job.attempts))
+                return self._ending(exit_code, job)
             if self.stopping.wait(self.poll_seconds):
                 return Ending("its worker was shut down", costs_attempt=False, grace_seconds=self.cancel_grace_seconds)
             try:
@@ -102,6 +103,15 @@ class Supervisor:
                 return Ending("its lease was lost")
             if state is JobState.CANCELLING:
                 return Ending("it was cancelled", grace_seconds=self.cancel_grace_seconds)
+
+    def _ending(self, exit_code: int, job: Job) -> Ending:
+        """Say how the runner ended. A worker that cannot run jobs takes no more: else it would take and return them all."""
+        reason = reason_for(exit_code, attempt=job.attempts)
+        if exit_code != RunnerExit.UNFIT:
+            return Ending(reason)
+        self.stopping.set()
+        self.on_unfit()
+        return Ending(reason, costs_attempt=False)
 
     def _give_back(self, job: Job, ending: Ending) -> None:
         """End whatever the runner left open; nothing, when it recorded its own end.

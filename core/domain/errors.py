@@ -175,6 +175,12 @@ class QueueUnavailableError(LetheError):
     code: ClassVar[str] = "queue_unavailable"
 
 
+class WorkerUnfitError(LetheError):
+    """This machine lacks what its settings promise. Nothing is wrong with the job, which another worker may run."""
+
+    code: ClassVar[str] = "worker_unfit"
+
+
 class JobFailure(LetheError):  # noqa: N818  # the word of the domain: a job fails, a program errs
     """A run that would fail again the same way, so it is not retried. The message is shown to the client."""
 

@@ -8,7 +8,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from core.domain.errors import BaseModelChangedError, UnsupportedBaseModelError
+from core.domain.errors import BaseModelChangedError, UnsupportedBaseModelError, WorkerUnfitError
 from core.modeling.scoring import require_plain_head
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -53,11 +53,11 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     """Return the device asked for; ``auto`` is the first GPU, else the CPU.
 
     Raises:
-        UnsupportedBaseModelError: ``cuda`` was asked for and there is none. No silent fall back to the CPU.
+        WorkerUnfitError: ``cuda`` was asked for and there is none. No silent fall back to the CPU.
     """
     available = torch.cuda.is_available()
     if choice == "cuda" and not available:
-        raise UnsupportedBaseModelError("device cuda was asked for, but this worker has no GPU")
+        raise WorkerUnfitError("LETHE_DEVICE is cuda, but this worker sees no GPU")
     return torch.device("cuda", 0) if available and choice != "cpu" else torch.device("cpu")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from core.domain.errors import DivergedError, LeaseLostError
+from core.domain.errors import DivergedError, LeaseLostError, WorkerUnfitError
 from core.domain.job import Stage
 from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
@@ -57,6 +57,7 @@ def test_job_failure_is_final_with_its_public_message(attempts, store, claimed, 
     ("error", "expected"),
     [
         (LeaseLostError("over"), RunnerExit.LEASE_LOST),
+        (WorkerUnfitError("no GPU"), RunnerExit.UNFIT),
         (StopRequestedError(), RunnerExit.STOPPED),
         (ValueError("a text"), RunnerExit.UNEXPECTED),
     ],

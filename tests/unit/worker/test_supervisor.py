@@ -27,6 +27,7 @@ def supervise(attempts, store, tmp_path):
             "work_dir": tmp_path / "work",
             "heartbeat_seconds": 0.05,
             "cancel_grace_seconds": 0.5,
+            "on_unfit": lambda: None,
             "poll_seconds": 0.02,
         }
         return Supervisor(**{**options, **changes})
@@ -81,6 +82,18 @@ def test_runner_without_result_goes_back_to_the_queue(supervise, queued, jobs, q
     assert (present.state, present.attempts) == (JobState.QUEUED, 1)
     assert reason in jobs.events(queued.id)[-1].message
     assert queue.published == [queued.id]
+
+
+def test_unfit_worker_hands_back_without_costing_an_attempt_and_takes_no_more(supervise, queued, jobs):
+    told = []
+    supervisor = supervise(f"raise SystemExit({RunnerExit.UNFIT})", on_unfit=lambda: told.append(True))
+
+    supervisor(queued.id)
+    supervisor(queued.id)
+
+    present = jobs.job(queued.id)
+    assert (present.state, present.attempts) == (JobState.QUEUED, 0)
+    assert told == [True]
 
 
 def test_runner_that_cannot_be_started_costs_an_attempt(supervise, queued, jobs):

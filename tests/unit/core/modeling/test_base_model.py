@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from core.domain.errors import BaseModelChangedError, UnsupportedBaseModelError
+from core.domain.errors import BaseModelChangedError, UnsupportedBaseModelError, WorkerUnfitError
 from core.modeling.base_model import choose_device, load_base_model, locate, weights_digest
 from tests.fakes.tiny_models import byte_tokenizer, tiny_model
 
@@ -51,5 +51,5 @@ def test_directory_that_needs_remote_code_is_refused(directory):
 def test_missing_gpu_is_an_error_and_no_fall_back(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == CPU
-    with pytest.raises(UnsupportedBaseModelError, match="GPU"):
+    with pytest.raises(WorkerUnfitError, match="GPU"):
         choose_device("cuda")
