@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cli.composition import Backends
+from cli.composition import Backends, utc_now
 from cli.errors import CommandError
 from cli.items import AnyItem
 from core.domain.base_model import RegisteredBaseModel
 from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items
+from core.ports import Clock
 
 # The sets of a base model belong to no client. No tenant of a key is empty.
 _NO_TENANT = ""
@@ -29,8 +30,17 @@ class Registration:
     general: Sequence[AnyItem] = ()
 
 
-def register(registration: Registration, backends: Backends, *, now: datetime) -> RegisteredBaseModel:
+def register(
+    registration: Registration, backends: Backends, *, now: datetime, clock: Clock = utc_now
+) -> RegisteredBaseModel:
     """Return the base model as registered, after loading it once as a job would.
+
+    Args:
+        registration: what is registered.
+        backends: where.
+        now: when it was asked for.
+        clock: tells when the sets are stored, which is after a download that may take hours. A sweep destroys those
+            that stay without an owner for long, counted from then.
 
     Raises:
         CommandError: the id is taken, or a hub id comes without the revision that pins it.
@@ -54,9 +64,9 @@ def register(registration: Registration, backends: Backends, *, now: datetime) -
         max_tokens=found.max_tokens,
         text_format=found.text_format,
         tokenizer_key=tokenizer_key,
-        retain_set_id=_stored(registration.model_id, registration.retain, backends, now),
-        holdout_set_id=_stored(registration.model_id, registration.holdout, backends, now),
-        general_set_id=_stored(registration.model_id, registration.general, backends, now),
+        retain_set_id=_stored(registration.model_id, registration.retain, backends, clock),
+        holdout_set_id=_stored(registration.model_id, registration.holdout, backends, clock),
+        general_set_id=_stored(registration.model_id, registration.general, backends, clock),
         num_retain_items=len(registration.retain),
         num_holdout_items=len(registration.holdout),
         num_general_items=len(registration.general),
@@ -95,7 +105,7 @@ def _require_free_id(model_id: str, backends: Backends) -> None:
     raise CommandError(f"{model_id} is registered already: a base model is never changed, choose another id")
 
 
-def _stored(model_id: str, items: Sequence[AnyItem], backends: Backends, now: datetime) -> str | None:
+def _stored(model_id: str, items: Sequence[AnyItem], backends: Backends, clock: Clock) -> str | None:
     if not items:
         return None
     commitment = hmac.new(backends.secret_key, dump_items(items), hashlib.sha256).hexdigest()
@@ -105,7 +115,7 @@ def _stored(model_id: str, items: Sequence[AnyItem], backends: Backends, now: da
         owner=model_id,
         items=tuple(items),
         commitment=commitment,
-        created_at=now,
+        created_at=clock(),
     )
     backends.items.put(item_set)
     return item_set.id

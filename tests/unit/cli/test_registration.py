@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from cli.composition import open_backends
@@ -5,7 +7,7 @@ from cli.errors import CommandError
 from cli.registration import Registration, register
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import PairItem
-from tests.fakes.clock import START
+from tests.fakes.clock import START, FakeClock
 from tests.fakes.examples import an_item
 from tests.fakes.tiny_models import byte_tokenizer, tiny_model
 
@@ -36,6 +38,14 @@ def test_registered_model_is_found_with_its_sets_and_its_tokenizer(directory, ba
     assert (model.num_retain_items, model.num_holdout_items) == (3, 1)
     assert list(backends.items.get(model.retain_set_id).items) == RETAIN
     assert backends.store.exists(model.tokenizer_key)
+
+
+def test_sets_are_as_old_as_their_storing_and_not_as_the_download_before_it(directory, backends):
+    stored_at = START + timedelta(hours=3)
+
+    model = register(registration(directory), backends, now=START, clock=FakeClock(stored_at))
+
+    assert backends.items.get(model.retain_set_id).created_at == stored_at
 
 
 def test_taken_id_is_refused(directory, backends):
