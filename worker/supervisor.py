@@ -105,7 +105,7 @@ class Supervisor:
                 return Ending("it was cancelled", grace_seconds=self.cancel_grace_seconds)
 
     def _ending(self, exit_code: int, job: Job) -> Ending:
-        """Say how the runner ended. A worker that cannot run jobs takes no more: else it would take and return them all."""
+        """Say how the runner ended. One that cannot run jobs takes no more: else it would return them all."""
         reason = reason_for(exit_code, attempt=job.attempts)
         if exit_code != RunnerExit.UNFIT:
             return Ending(reason)
