@@ -43,7 +43,10 @@ from core.domain.errors import (
     TooManyItemsError,
     UnknownBaseModelError,
 )
+from core.domain.job import Job
+from core.domain.request import Disposition, RequestSummary
 from core.jobs.submit import Submission
+from core.ports import Page
 
 router = APIRouter(tags=["deletion requests"])
 
@@ -127,17 +130,29 @@ def list_deletion_requests(
     query: Annotated[DeletionRequestsQuery, Query()], tenant: TenantOf, services: ServicesOf
 ) -> ListBody[DeletionRequestBody]:
     """Return a page of your requests, each with the number of items in each disposition."""
-    with known_cursor():
-        page = services.jobs.list_requests(
-            tenant=tenant,
-            after=query.after,
-            limit=query.limit,
-            base_model=query.base_model,
-            external_id=query.external_id,
-        )
+
+    def read() -> Page[RequestSummary]:
+        with known_cursor():
+            return services.jobs.list_requests(
+                tenant=tenant,
+                after=query.after,
+                limit=query.limit,
+                base_model=query.base_model,
+                external_id=query.external_id,
+            )
+
+    page = read()
     jobs = services.jobs.jobs_by_id({request.job_id for request in page.data})
+    if any(_ended_in_between(request, jobs[request.job_id]) for request in page.data):
+        page = read()
+        jobs |= services.jobs.jobs_by_id({request.job_id for request in page.data} - jobs.keys())
     bodies = [DeletionRequestBody.of(request, jobs[request.job_id]) for request in page.data]
     return ListBody[DeletionRequestBody].of(bodies, has_more=page.has_more)
+
+
+def _ended_in_between(request: RequestSummary, job: Job) -> bool:
+    """Whether the job ended after the request was read: no item of an ended job is pending."""
+    return job.state.is_terminal and request.dispositions[Disposition.PENDING] > 0
 
 
 @router.get(
@@ -149,4 +164,7 @@ def list_deletion_requests(
 def get_deletion_request(request_id: RequestId, tenant: TenantOf, services: ServicesOf) -> DeletionRequestWithItems:
     """Return one request with a disposition for each item."""
     request = services.jobs.request(request_id, tenant=tenant)
-    return DeletionRequestWithItems.of(request, services.jobs.job(request.job_id))
+    job = services.jobs.job(request.job_id)
+    if job.state.is_terminal:  # its end may have come between the two reads, and is in the items too
+        request = services.jobs.request(request_id, tenant=tenant)
+    return DeletionRequestWithItems.of(request, job)

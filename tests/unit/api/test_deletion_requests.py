@@ -1,3 +1,5 @@
+import pytest
+
 from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
 from tests.fakes.examples import a_job, a_request, an_event
@@ -106,6 +108,34 @@ def test_get_derives_the_status_from_job_and_items(world, client):
     body = client.get(f"/v1/deletion-requests/{request.id}").json()
     assert (body["status"], body["is_terminal"]) == ("partly_completed", True)
     assert [item["disposition"] for item in body["items"]] == ["forgotten", "not_forgotten"]
+
+
+@pytest.mark.parametrize("path", ["/v1/deletion-requests", "/v1/deletion-requests/{id}"])
+def test_job_that_ends_between_the_reads_of_an_answer_is_not_shown_with_pending_items(world, client, monkeypatch, path):
+    job = world.add_job()
+    (request,) = world.jobs.requests_of(job.id)
+
+    def ending_first(read):
+        def ended_and_read(asked):
+            if not read_one(job.id).state.is_terminal:
+                running = world.start(job)
+                ended = running.ended(JobState.SUCCEEDED, now=world.clock(), package=world._package(job))
+                done = [
+                    ItemDisposition(item_id=item.item_id, disposition=Disposition.FORGOTTEN) for item in request.items
+                ]
+                world.jobs.save(running, ended, [an_event()], done)
+            return read(asked)
+
+        return ended_and_read
+
+    read_one, read_many = world.jobs.job, world.jobs.jobs_by_id
+    monkeypatch.setattr(world.jobs, "job", ending_first(read_one))
+    monkeypatch.setattr(world.jobs, "jobs_by_id", ending_first(read_many))
+
+    body = client.get(path.format(id=request.id)).json()
+
+    found = body["data"][0] if "data" in body else body
+    assert (found["status"], found["is_terminal"]) == ("completed", True)
 
 
 def test_get_of_an_unknown_or_impossible_id_is_404(client):
