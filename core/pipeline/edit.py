@@ -1,15 +1,17 @@
+import math
 from collections.abc import Callable
 
 from torch import Tensor
 
 from core.data.corpus import ItemEncoder
 from core.domain.catalog import LawOptions
+from core.domain.errors import DivergedError
 from core.domain.job import Stage
 from core.domain.report import EditedLayerSummary, EditSummary, TrainingSummary
 from core.modeling.adapter import Adapter, attach
 from core.pipeline.learn import Learned, Lesson
 from core.pipeline.retain_statistics import retain_moments
-from core.pipeline.stop import StopRule
+from core.pipeline.stop import StopRule, watched_loss
 from core.pipeline.stopwatch import Stopwatch
 from core.ports import ArtifactStore, JobMonitor
 from core.unlearning.law.contexts import write_contexts
@@ -51,6 +53,7 @@ def edit_adapter(
             on_layer=lambda done: monitor.advance(search + done),
         )
 
+    loss_before = watched_loss(base, lesson.sets.retain_measured)
     with watch.stage(Stage.TRAIN, total_steps=len(layers)):
         edits = washed_edits(
             washing,
@@ -62,6 +65,7 @@ def edit_adapter(
         )
         adapter = attach(base.model, {edit.layer.name: edit.pairs for edit in edits}, scaling=1.0)
         scale = scale_down(adapter, _stop_rule(lesson, monitor)) if options.early_stopping else 1.0
+        _require_sane(lesson, loss_before=loss_before)
 
     summary = EditSummary(
         facts=len(facts),
@@ -76,6 +80,18 @@ def edit_adapter(
 def _stop_rule(lesson: Lesson, monitor: JobMonitor) -> StopRule:
     sets = lesson.sets
     return StopRule(lesson.base, sets.forget, sets.retain_measured, lesson.thresholds, lesson.before, monitor)
+
+
+def _require_sane(lesson: Lesson, *, loss_before: float) -> None:
+    """Return unless the edited model knows less of the retain set than what it knew and a guess together.
+
+    Raises:
+        DivergedError: nothing of it is delivered.
+    """
+    guessing = math.log(lesson.base.model.config.vocab_size)  # nats a token
+    rise = watched_loss(lesson.base, lesson.sets.retain_measured) - loss_before
+    if not rise <= guessing:  # also where it is not a number
+        raise DivergedError(f"the retain loss rose by more than {guessing:.1f}, that of a guess: lower norm_limit")
 
 
 def scale_down(adapter: Adapter, measure: Callable[[], StopCheck]) -> float:

@@ -238,7 +238,8 @@ def _check_interval(options: TrainedOptions, data: TrainingData, rows_a_measure:
 
     A step passes its rows forward and backward, three times the cost of the forward pass of a check.
     """
-    rows_a_batch = min(options.batch_size, len(data.forget)) + min(options.batch_size, len(data.retain))
+    num_retain = 0 if options.retain_loss == "none" else len(data.retain)
+    rows_a_batch = min(options.batch_size, len(data.forget)) + min(options.batch_size, num_retain)
     rows_a_step = rows_a_batch * options.batches_a_step
     return max(2, round(rows_a_measure / (3 * rows_a_step * STOP_CHECK_SHARE)))
 

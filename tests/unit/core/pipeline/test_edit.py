@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from core.domain.catalog import LawOptions
-from core.domain.errors import UnsupportedBaseModelError
+from core.domain.errors import DivergedError, UnsupportedBaseModelError
 from core.domain.items import PairItem
 from core.domain.job import Stage
 from core.domain.report import Verdict
 from core.modeling.adapter import attach
 from core.modeling.base_model import weights_digest
+from core.pipeline import edit
 from core.pipeline.edit import scale_down
 from core.pipeline.run import run
 from core.unlearning.law.closed_form import LowRankEdit
@@ -167,3 +168,11 @@ def test_report_page_tells_of_the_edit_and_holds_no_text(law_task):
 def test_job_with_a_fact_that_names_no_subject_fails(law_task):
     with pytest.raises(UnsupportedBaseModelError, match="names no subject"):
         ran(law_task(forget=[PairItem(id="a", prompt="Code of A is", completion=" bcd")]))
+
+
+@pytest.mark.parametrize("after", [7.0, float("nan")])
+def test_edit_that_leaves_less_than_a_guess_is_not_delivered(law_task, monkeypatch, after):
+    losses = iter([0.5, after])  # log(256) is 5.5
+    monkeypatch.setattr(edit, "watched_loss", lambda *_: next(losses))
+    with pytest.raises(DivergedError, match="lower norm_limit"):
+        ran(law_task(early_stopping=False))
