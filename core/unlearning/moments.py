@@ -15,6 +15,8 @@ from core.modeling.base_model import BaseModel
 from core.modeling.scoring import backbone_hidden
 
 _BATCH_TOKENS = 4096
+# The moments of a large base model may take more than its weights; that many bytes are on the device at once.
+MAX_BYTES = 4 << 30
 _TOKENS = "tokens"  # beside the matrices in a stored payload; no module has this name
 
 
@@ -43,16 +45,16 @@ def measure_moments(base: BaseModel, layers: Mapping[str, Linear], examples: Seq
     Raises:
         UnsupportedBaseModelError: a layer's inputs cannot be told apart by token.
     """
-    sums = {
-        name: torch.zeros(2 * [weight_of(layer).shape[1]], device=base.device)  # (in, in)
-        for name, layer in layers.items()
-    }
-    for places in batches_by_length(examples, max_batch_tokens=_BATCH_TOKENS):
-        batch = collate([examples[place] for place in places], pad_id=base.pad_id).to(base.device)
-        with _summed(layers, batch.attention_mask, sums):
-            backbone_hidden(base.model, batch.input_ids, batch.attention_mask)
     tokens = sum(len(example.tokens) for example in examples)
-    return Moments({name: (total / tokens).cpu() for name, total in sums.items()}, tokens)
+    moments: dict[str, Tensor] = {}
+    for some in _passes(layers):
+        sums = {name: torch.zeros(_width(layer), _width(layer), device=base.device) for name, layer in some.items()}
+        for places in batches_by_length(examples, max_batch_tokens=_BATCH_TOKENS):
+            batch = collate([examples[place] for place in places], pad_id=base.pad_id).to(base.device)
+            with _summed(some, batch.attention_mask, sums):
+                backbone_hidden(base.model, batch.input_ids, batch.attention_mask)
+        moments |= {name: (total / tokens).cpu() for name, total in sums.items()}
+    return Moments(moments, tokens)
 
 
 def shrunk(moment: Tensor, *, tokens: int) -> Tensor:
@@ -77,6 +79,24 @@ def shrunk(moment: Tensor, *, tokens: int) -> Tensor:
     share = min(1.0, ((1 - 2 / width) * squares + trace**2) / spread) if spread > 0 else 1.0
     matrix.mul_(1 - share).diagonal().add_(share * trace / width)  # in place: it may be a gigabyte
     return matrix
+
+
+def _passes(layers: Mapping[str, Linear]) -> list[dict[str, Linear]]:
+    """Return the layers in groups whose moments fit on the device together. One group needs one pass over the texts."""
+    groups: list[dict[str, Linear]] = []
+    used = MAX_BYTES
+    for name, layer in layers.items():
+        size = 4 * _width(layer) ** 2
+        if used + size > MAX_BYTES:
+            groups.append({})
+            used = 0
+        groups[-1][name] = layer
+        used += size
+    return groups
+
+
+def _width(layer: Linear) -> int:
+    return weight_of(layer).shape[1]
 
 
 @contextmanager

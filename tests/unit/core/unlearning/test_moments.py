@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from core.domain.errors import UnsupportedBaseModelError
+from core.modeling.adapter import target_linears, weight_of
+from core.unlearning import moments as module
 from core.unlearning.law.down_projections import down_projections
 from core.unlearning.moments import Moments, measure_moments, shrunk
 from tests.fakes.tiny_models import ARCHITECTURES
@@ -39,6 +41,20 @@ def test_layer_that_does_not_run_on_every_token_is_refused_by_name():
     base, layers = altered(lambda mlp, x: mlp.down_proj(mlp.up_proj(x[:, 1:]).mean(dim=1, keepdim=True)))
     with pytest.raises(UnsupportedBaseModelError, match=r"layers\.0\.mlp\.up_proj .*every token"):
         measure_moments(base, layers, rows(2, seed=0))
+
+
+@pytest.mark.parametrize("fitting", [1, 2, 100])
+def test_moments_do_not_depend_on_how_many_fit_on_the_device(monkeypatch, fitting):
+    base, examples = tiny_base("gpt2"), encoder()(facts(5))
+    layers = target_linears(base.model, "all-linear")
+    expected = measure_moments(base, layers, examples).by_layer
+    widest = max(weight_of(layer).shape[1] for layer in layers.values())
+    monkeypatch.setattr(module, "MAX_BYTES", fitting * 4 * widest**2)
+
+    found = measure_moments(base, layers, examples).by_layer
+
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_moments_survive_storage():
