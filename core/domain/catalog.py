@@ -201,7 +201,7 @@ class PduOptions(TrainedOptions):
     """Flat logits on the forget texts, with a retain loss that must stay under a bound (primal-dual)."""
 
     name: Literal["pdu"] = "pdu"
-    retain_loss: RetainLoss = "kl"
+    retain_loss: Literal["cross_entropy", "kl"] = "kl"
     retain_weight: float = Field(default=0.0, ge=0, le=1000, description="Where the dual variable starts.")
     retain_bound: float | None = Field(default=0.1, ge=0, le=100)
 

@@ -174,7 +174,9 @@ class FusedStep:
             loss = loss + self.options.forget_weight * losses.forget
         if losses.retain is not None:
             loss = loss + plan.retain_weight * losses.retain
-        if self.kept_free is not None and self.options.rol_weight:
+        if self.options.rol_weight:
+            if self.kept_free is None:
+                raise ValueError("a step with rol_weight needs the directions to keep free")
             loss = loss + self.options.rol_weight * orthogonality_penalty(self.adapter, self.kept_free)
         return loss
 

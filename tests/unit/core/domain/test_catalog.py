@@ -27,6 +27,7 @@ def test_options_survive_json(name: str):
         '{"name":"no"}',
         '{"name":"ofmu","retain_loss":"none"}',
         '{"name":"ofmu","sharpness_radius":0.01}',
+        '{"name":"pdu","retain_loss":"none"}',
     ],
 )
 def test_options_that_could_not_be_stored_or_are_unknown_are_refused(body: str):

@@ -116,6 +116,20 @@ def test_store_that_is_away_costs_the_shared_fisher_and_not_the_run(make_task, c
     assert not away.report.fisher.retain_from_cache
 
 
+def test_job_keeps_the_adapter_out_of_the_retain_directions_where_asked(make_task):
+    free, kept = (
+        run(
+            make_task(work=f"w{weight}", initializer="rila", rol_weight=weight),
+            FakeJobMonitor(),
+            FakeArtifactStore(),
+            FakeItemStore(),
+            clock,
+        )
+        for weight in (0.0, 100.0)
+    )
+    assert weights(free) != weights(kept)
+
+
 def test_plain_lora_needs_no_fisher(make_task):
     outcome = run(make_task(initializer="lora"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     assert outcome.report.fisher is None

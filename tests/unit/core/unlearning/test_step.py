@@ -270,8 +270,9 @@ def slow_sharp_gradients(step, untouched):
 @pytest.mark.parametrize("retain_loss", ["cross_entropy", "kl", "none"])
 @pytest.mark.parametrize("loss", ["logits", "reference", "hidden"])
 def test_sharp_step_takes_the_forget_gradient_uphill_and_the_rest_in_place(loss, retain_loss):
-    options = OPTIONS.model_copy(update={"sharpness_radius": 0.5, "retain_loss": retain_loss, "rol_weight": 0.3})
-    kept_free = retain_directions(3) if retain_loss == "cross_entropy" else None
+    rol_weight = 0.3 if retain_loss == "cross_entropy" else 0.0
+    options = OPTIONS.model_copy(update={"sharpness_radius": 0.5, "retain_loss": retain_loss, "rol_weight": rol_weight})
+    kept_free = retain_directions(3) if rol_weight else None
     step, untouched = fused(LOSSES[loss], options, kept_free=kept_free), base_model("llama_gqa_untied").model
     before = copied(step)
     seen = take(step)
@@ -333,3 +334,9 @@ def test_penalty_keeps_what_the_adapter_writes_out_of_the_retain_directions(init
         return along / sum(delta.square().sum() for delta in written.values())
 
     assert share_along_the_directions(10.0) < share_along_the_directions(0.0) / 20
+
+
+def test_penalty_without_its_directions_is_refused():
+    step = fused(GradientAscent(), OPTIONS.model_copy(update={"rol_weight": 0.3}))
+    with pytest.raises(ValueError, match="directions to keep free"):
+        take(step)
