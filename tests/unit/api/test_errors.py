@@ -8,7 +8,7 @@ def _tree(root):
 
 
 def test_every_error_that_can_reach_a_client_has_its_own_row():
-    never_in_the_api = _tree(domain.JobFailure) | {errors.HttpError}
+    never_in_the_api = _tree(domain.JobFailure) | {domain.WorkerUnfitError, errors.HttpError}
     ours = {error for error in _tree(domain.LetheError) if error.__module__ in {"core.domain.errors", "api.errors"}}
     assert ours - never_in_the_api <= set(PROBLEMS)
 
