@@ -39,6 +39,22 @@ def test_repeated_message_runs_the_job_once(stack):
     assert stack.num_runs(job) == 1
 
 
+def test_message_that_another_worker_gets_while_the_job_runs_starts_nothing(stack):
+    for _ in range(2):
+        stack.start_worker()
+    job = stack.submit()
+    for _ in range(4):
+        stack.backends().queue.publish(job.id)
+    stack.wait_for_run(job)
+    wait_until(lambda: "nothing to do" in stack.log)  # said by the idle worker, for the other one is at work
+    stack.finish_runs()
+
+    stack.wait_for_state(job, JobState.SUCCEEDED)
+
+    wait_until(lambda: stack.log.count("nothing to do") == 4)
+    assert stack.num_runs(job) == 1
+
+
 def test_killed_runner_succeeds_on_the_second_attempt(stack):
     stack.start_worker()
     job = stack.submit()
