@@ -1,6 +1,7 @@
 """What the default options forget and keep on TOFU, measured on rows that no part of the job has seen.
 
-python -m bench.forget_and_keep --model DIR --data DIR [--forget 20 100 400] [--retain 1000] [--option NAME=VALUE ...]
+python -m bench.forget_and_keep --model DIR --data DIR [--forget 20 100 400] [--retain 1000] [--rows-seed 0]
+    [--option NAME=VALUE ...]
 The model is one that knows TOFU by heart, such as ``bench.tofu_base`` trains. The recipe is the service's own.
 """
 
@@ -24,7 +25,7 @@ def main() -> None:
     """Print a line for each size of the forget set."""
     arguments = _parse()
     retain = tofu_pairs(arguments.data / "retain90.jsonl")
-    random.Random(0).shuffle(retain)  # noqa: S311  # a seeded order, no secret
+    random.Random(arguments.rows_seed).shuffle(retain)  # noqa: S311  # a seeded order, no secret
     registered, unseen = retain[: arguments.retain], retain[arguments.retain :][:UNSEEN_ROWS]
     options = METHOD_OPTIONS[arguments.method].model_validate(dict(_pair(option) for option in arguments.option))
     print(f"| forget rows | steps | seconds | verdict | {' | '.join(f'{name} forget, unseen' for name in SHOWN)} |")
@@ -58,6 +59,7 @@ class Arguments:
     data: Path
     forget: list[int]
     retain: int
+    rows_seed: int
     method: str
     option: list[str]
     threads: int
@@ -69,6 +71,7 @@ def _parse() -> Arguments:
     parser.add_argument("--data", type=Path, required=True, help="directory of the TOFU files")
     parser.add_argument("--forget", type=int, nargs="+", default=[20, 100, 400], help="numbers of forget rows")
     parser.add_argument("--retain", type=int, default=1000, help="number of registered retain rows")
+    parser.add_argument("--rows-seed", type=int, default=0, help="of the choice of registered and of unseen rows")
     parser.add_argument("--method", choices=METHOD_OPTIONS, default="loku")
     parser.add_argument("--option", nargs="*", default=[], help="options of the method, such as learning_rate=1e-3")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
