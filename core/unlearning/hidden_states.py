@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.data.collate import Batch
-from core.domain.errors import UnsupportedBaseModelError
+from core.modeling.decoder import decoder_layers
 
 
 @dataclass
@@ -36,16 +36,3 @@ def capture(model: PreTrainedModel, layer: int | None) -> Iterator[Captured]:
         yield captured
     finally:
         handle.remove()
-
-
-def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """Return the decoder layers: the one list of modules that is as long as the configuration says.
-
-    Raises:
-        UnsupportedBaseModelError: there is none, or more than one.
-    """
-    depth = model.config.num_hidden_layers
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth]
-    if len(lists) != 1:
-        raise UnsupportedBaseModelError(f"{type(model).__name__} has no single list of {depth} decoder layers")
-    return lists[0]

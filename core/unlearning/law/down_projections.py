@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from core.domain.errors import UnsupportedBaseModelError
 from core.modeling.adapter import Linear, weight_of
-from core.unlearning.hidden_states import decoder_layers
+from core.modeling.decoder import decoder_layers
 
 _MAX_LAYERS = 5
 

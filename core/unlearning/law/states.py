@@ -8,8 +8,8 @@ from torch.utils.hooks import RemovableHandle
 from core.data.batches import batches_by_length
 from core.data.collate import collate
 from core.modeling.base_model import BaseModel
+from core.modeling.decoder import decoder_layers
 from core.modeling.scoring import backbone_hidden
-from core.unlearning.hidden_states import decoder_layers
 from core.unlearning.law.closed_form import LowRankEdit
 from core.unlearning.law.facts import Fact, SubjectRow
 

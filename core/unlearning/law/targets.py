@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from core.data.collate import Batch, collate
 from core.domain.errors import UnsupportedBaseModelError
 from core.modeling.base_model import BaseModel
+from core.modeling.decoder import decoder_layers
 from core.modeling.scoring import score
-from core.unlearning.hidden_states import decoder_layers
 from core.unlearning.law.facts import Fact
 from core.unlearning.law.states import subject_index, subject_states
 

@@ -7,9 +7,10 @@ from torch import Tensor
 from core.data.batches import batches_by_length
 from core.data.collate import collate
 from core.domain.errors import EmptyBatchError, UnsupportedBaseModelError
+from core.modeling.decoder import decoder_layers
 from core.modeling.scoring import score
 from core.unlearning.forget_loss import ForgetBatch, Needs, Surroundings
-from core.unlearning.hidden_states import capture, decoder_layers
+from core.unlearning.hidden_states import capture
 
 _SAMPLE = 32  # forget rows behind the scale of the target: a mean length needs no more
 _BATCH_TOKENS = 4096

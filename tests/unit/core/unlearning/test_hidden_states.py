@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from core.data.collate import collate
-from core.domain.errors import UnsupportedBaseModelError
+from core.modeling.decoder import decoder_layers
 from core.modeling.scoring import backbone_hidden, score
-from core.unlearning.hidden_states import capture, decoder_layers
+from core.unlearning.hidden_states import capture
 from tests.fakes.tiny_models import ARCHITECTURES
 from tests.unit.core.unlearning.conftest import base_model, rows
 
@@ -54,10 +54,3 @@ def test_gradient_flows_back_through_captured_states():
         score(model, batch)
     captured.at(batch).sum().backward()
     assert embeddings.grad.abs().max() > 0
-
-
-def test_model_without_one_list_of_decoder_layers_is_refused():
-    model = base_model("llama_tied").model
-    model.config.num_hidden_layers = 3
-    with pytest.raises(UnsupportedBaseModelError, match="no single list of 3 decoder layers"):
-        decoder_layers(model)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from core.unlearning.hidden_states import decoder_layers
+from core.modeling.decoder import decoder_layers
 from core.unlearning.law.closed_form import LowRankEdit
 from core.unlearning.law.down_projections import down_projections
 from core.unlearning.law.facts import encode_facts

@@ -3,7 +3,7 @@ import torch
 
 from core.domain.errors import UnsupportedBaseModelError
 from core.modeling.base_model import BaseModel
-from core.unlearning.hidden_states import decoder_layers
+from core.modeling.decoder import decoder_layers
 from core.unlearning.law import targets as module
 from core.unlearning.law.facts import encode_facts
 from core.unlearning.law.states import subject_states
