@@ -29,9 +29,9 @@ def read_items(path: Path) -> tuple[AnyItem, ...]:
     return with_ids(items)
 
 
-def without_absent(items: Sequence[AnyItem]) -> list[dict[str, str]]:
+def without_absent(items: Sequence[AnyItem]) -> list[dict[str, str | list[str]]]:
     """Return the items as JSON objects of the HTTP contract."""
-    return [item.model_dump(exclude_none=True) for item in items]
+    return [item.model_dump(mode="json", exclude_none=True) for item in items]
 
 
 def _item(path: Path, number: int, line: str) -> AnyItem:

@@ -1,7 +1,7 @@
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, StringConstraints, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
 
@@ -15,6 +15,18 @@ def _require_visible(text: str) -> str:
 ItemId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S"), AfterValidator(_require_visible)]
 
+Paraphrase = Annotated[
+    Text | None, Field(description="The completion in other words; with perturbed_completions for the truth ratio.")
+]
+Perturbations = Annotated[
+    tuple[Text, ...] | None,
+    Field(min_length=1, max_length=16, description="Wrong completions of the same form, for the truth ratio."),
+]
+Rewordings = Annotated[
+    tuple[Text, ...] | None,
+    Field(min_length=1, max_length=8, description="The prompt in other words, to ask for the completion by these too."),
+]
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -27,12 +39,15 @@ class TextItem(BaseModel):
 
 
 class PairItem(BaseModel):
-    """A prompt and its completion; only the completion is scored."""
+    """A prompt and its completion; only the completion is scored. Other wordings are measured and never trained on."""
 
     model_config = _FROZEN
     id: ItemId | None = None
     prompt: Text
     completion: Text
+    paraphrased_completion: Paraphrase = None
+    perturbed_completions: Perturbations = None
+    paraphrased_prompts: Rewordings = None
 
 
 class FactItem(BaseModel):
@@ -43,6 +58,9 @@ class FactItem(BaseModel):
     subject: Text
     prompt: Text
     completion: Text
+    paraphrased_completion: Paraphrase = None
+    perturbed_completions: Perturbations = None
+    paraphrased_prompts: Rewordings = None
 
 
 def _kind(value: Any) -> str:
@@ -72,6 +90,17 @@ def normalized(item: TextItem | PairItem | FactItem) -> str:
 def characters(item: TextItem | PairItem | FactItem) -> int:
     """Return the length of what the model would read, in characters."""
     return len(item.text) if isinstance(item, TextItem) else len(item.prompt) + len(item.completion)
+
+
+def wordings(item: TextItem | PairItem | FactItem) -> list[PairItem]:
+    """Return what an item asks to be measured besides itself, as pairs without ids."""
+    if isinstance(item, TextItem):
+        return []
+    completions = [item.paraphrased_completion, *(item.perturbed_completions or ())]
+    return [
+        *(PairItem(prompt=item.prompt, completion=text) for text in completions if text is not None),
+        *(PairItem(prompt=text, completion=item.completion) for text in item.paraphrased_prompts or ()),
+    ]
 
 
 def subject_end(item: FactItem) -> int | None:

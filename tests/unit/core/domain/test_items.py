@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from core.domain.items import FactItem, Item, PairItem, TextItem, characters, normalized, subject_end
+from core.domain.items import FactItem, Item, PairItem, TextItem, characters, normalized, subject_end, wordings
 
 ITEM = TypeAdapter(Item)
 TEXTS = st.text(min_size=1).filter(lambda text: any(unicodedata.category(letter)[0] not in "ZC" for letter in text))
@@ -97,3 +97,26 @@ def test_characters_are_those_the_model_reads():
 )
 def test_subject_ends_where_it_last_is_in_the_prompt(subject: str, prompt: str, end: int | None):
     assert subject_end(FactItem(subject=subject, prompt=prompt, completion="x")) == end
+
+
+def test_wordings_are_what_is_measured_besides_the_item():
+    item = PairItem(
+        prompt="p",
+        completion="c",
+        paraphrased_completion="c2",
+        perturbed_completions=("w1", "w2"),
+        paraphrased_prompts=("p2",),
+    )
+
+    assert [(pair.prompt, pair.completion) for pair in wordings(item)] == [
+        ("p", "c2"),
+        ("p", "w1"),
+        ("p", "w2"),
+        ("p2", "c"),
+    ]
+    assert wordings(PairItem(prompt="p", completion="c")) == []
+    assert wordings(TextItem(text="t")) == []
+
+
+def test_wordings_are_no_part_of_an_items_identity():
+    assert normalized(PairItem(prompt="p", completion="c", paraphrased_prompts=("q",))) == "p c"
