@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -19,7 +18,7 @@ from core.unlearning.law.down_projections import down_projections
 from core.unlearning.law.facts import encode_facts
 from core.unlearning.law.solve import LayerEdit, Washing, initial_edits, washed_edits
 from core.unlearning.law.targets import fact_batches, wash_targets
-from core.unlearning.training import StopCheck
+from core.unlearning.training import StopCheck, is_destroyed
 
 # Each is a stop check; the scale is found to a sixteenth of the edit.
 _HALVINGS = 4
@@ -83,15 +82,14 @@ def _stop_rule(lesson: Lesson, monitor: JobMonitor) -> StopRule:
 
 
 def _require_sane(lesson: Lesson, *, loss_before: float) -> None:
-    """Return unless the edited model knows less of the retain set than what it knew and a guess together.
+    """Return unless the edited model is destroyed.
 
     Raises:
         DivergedError: nothing of it is delivered.
     """
-    guessing = math.log(lesson.base.model.config.vocab_size)  # nats a token
-    rise = watched_loss(lesson.base, lesson.sets.retain_measured) - loss_before
-    if not rise <= guessing:  # also where it is not a number
-        raise DivergedError(f"the retain loss rose by more than {guessing:.1f}, that of a guess: lower norm_limit")
+    now = watched_loss(lesson.base, lesson.sets.retain_measured)
+    if is_destroyed(before=loss_before, now=now, vocab_size=lesson.base.model.config.vocab_size):
+        raise DivergedError("the retain loss is nearly that of a guess: lower norm_limit")
 
 
 def scale_down(adapter: Adapter, measure: Callable[[], StopCheck]) -> float:

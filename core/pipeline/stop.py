@@ -61,7 +61,8 @@ class StopRule:
             kept = self._kept()
             shown |= {f"retain_{name}_share": share for name, share in kept.items()}
             kept_share = min((kept[gate.metric] - gate.at_least_ratio for gate in self.thresholds.retain), default=0.0)
-        rise = None if self.base_retain_loss is None else watched_loss(self.base, self.retain) - self.base_retain_loss
+        before = self.base_retain_loss
+        losses = None if before is None else (before, watched_loss(self.base, self.retain))
         self.monitor.metrics("stop check", shown)
         return StopCheck(
             metrics=shown,
@@ -69,7 +70,7 @@ class StopRule:
             forgotten=forgotten,
             margin=kept_share,
             aim=self._aim(),
-            retain_loss_rise=rise,
+            retain_losses=losses,
         )
 
     def _remaining(self, now: Sequence[dict[str, float]], *, is_set_over: bool) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from core.unlearning.forget_loss import Needs
 from core.unlearning.initialize import RetainStatistics, initial_pairs
 from core.unlearning.methods.inverted_hinge import InvertedHinge
 from core.unlearning.step import FusedStep, StepLosses, TrainingData
-from core.unlearning.training import Hooks, StopCheck, learning_rate, planned_steps, retain_weight, train
+from core.unlearning.training import Hooks, StopCheck, is_destroyed, learning_rate, planned_steps, retain_weight, train
 from tests.fakes.tiny_models import VOCAB
 from tests.unit.core.unlearning.conftest import base_model, statistics
 
@@ -195,7 +195,20 @@ def test_loss_that_is_not_finite_ends_the_run():
         run(OPTIONS, forget_loss=NotANumber())
 
 
-def test_model_that_keeps_less_than_a_guess_ends_the_run():
+@pytest.mark.parametrize(("before", "now", "destroyed"), [(0.5, 5.5, True), (0.5, 5.1, True), (0.5, 4.9, False)])
+def test_model_that_all_but_guesses_is_destroyed(before, now, destroyed):
+    assert is_destroyed(before=before, now=now, vocab_size=256) is destroyed  # log(256) is 5.5: 0.9 * 5.05 is 4.54
+
+
+def test_loss_that_is_not_a_number_is_that_of_a_destroyed_model():
+    assert is_destroyed(before=0.5, now=float("nan"), vocab_size=256)
+
+
+def test_base_model_that_guesses_itself_may_waver():
+    assert not is_destroyed(before=6.0, now=6.5, vocab_size=256)
+
+
+def test_model_that_keeps_no_more_than_a_guess_ends_the_run():
     base = base_model()
     pairs = initial_pairs(base, target_linears(base.model, "all-linear"), DATA.forget, RetainStatistics(), PLAIN)
     adapter = attach(base.model, pairs.by_layer, scaling=2.0)
@@ -204,18 +217,19 @@ def test_model_that_keeps_less_than_a_guess_ends_the_run():
     def rising(plan, _):
         return StepLosses(forget=1.0, retain=0.5 + plan.step)
 
-    with pytest.raises(DivergedError, match="by step 7"):  # log(256) is 5.5
+    with pytest.raises(DivergedError, match="at step 6"):  # 0.9 * (log(256) - 0.5) is 4.5
         train(adapter, rising, DATA, PLAIN, hooks)
 
 
-def test_damage_that_only_a_check_sees_ends_the_run_too():
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_damage_that_only_a_check_sees_ends_the_run_too(early_stopping):
     seen = iter([1.0, 99.0])
 
     def measure():
-        return replace(checked(forgotten=False, margin=None, metrics={"es": 0.25}), retain_loss_rise=next(seen))
+        return replace(checked(forgotten=False, margin=None, metrics={"es": 0.25}), retain_losses=(0.5, next(seen)))
 
     with pytest.raises(DivergedError, match=r"at step 2: es 0\.25"):
-        run(OPTIONS.model_copy(update={"retain_loss": "none"}), measure=measure)
+        run(OPTIONS.model_copy(update={"retain_loss": "none", "early_stopping": early_stopping}), measure=measure)
 
 
 def test_method_without_a_retain_loss_stops_when_the_set_is_forgotten():
