@@ -15,6 +15,7 @@ from core.domain.errors import (
     InvalidRequestError,
     ItemTooLongError,
     ItemTooShortError,
+    LayerOutOfRangeError,
     LeaseLostError,
     LetheError,
     NotFoundError,
@@ -28,6 +29,7 @@ from core.domain.errors import (
     TooManyItemsError,
     UnauthenticatedError,
     UnknownBaseModelError,
+    UnknownModuleError,
 )
 
 
@@ -215,6 +217,14 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
         "General corpus required",
         "The method keeps on a general corpus, and the base model has none registered. Choose another `retain_corpus`, "
         "or let the base model write its own texts with `self_generated`.",
+    ),
+    UnknownModuleError: ProblemKind(
+        422,
+        "Unknown module",
+        "Name linear layers of the base model in `target_modules`, as `detail` lists them, or leave it out.",
+    ),
+    LayerOutOfRangeError: ProblemKind(
+        422, "Layer out of range", "Name a decoder layer within the range that `detail` states, or leave it out."
     ),
     PromptRequiredError: ProblemKind(
         422, "The method needs prompts", "Send a prompt and a completion for each item, or choose another method."

@@ -115,6 +115,8 @@ def _registered(path: Path, texts: Texts) -> RegisteredBaseModel:
         weights_sha256=found.weights_sha256,
         architecture=found.architecture,
         num_parameters=found.num_parameters,
+        num_layers=found.num_layers,
+        linear_names=found.linear_names,
         max_tokens=found.max_tokens,
         text_format=found.text_format,
         tokenizer_key="-",

@@ -35,6 +35,7 @@ from core.domain.errors import (
     GeneralCorpusRequiredError,
     ItemTooLongError,
     ItemTooShortError,
+    LayerOutOfRangeError,
     NotFoundError,
     PromptRequiredError,
     RetainSetRequiredError,
@@ -42,6 +43,7 @@ from core.domain.errors import (
     SubjectRequiredError,
     TooManyItemsError,
     UnknownBaseModelError,
+    UnknownModuleError,
 )
 from core.domain.job import Job
 from core.domain.request import Disposition, RequestSummary
@@ -95,6 +97,8 @@ def _new_request(body: Annotated[bytes, Depends(_body_bytes)]) -> NewDeletionReq
             ForgetRetainOverlapError,
             RetainSetRequiredError,
             GeneralCorpusRequiredError,
+            UnknownModuleError,
+            LayerOutOfRangeError,
             PromptRequiredError,
             SubjectRequiredError,
             SubjectNotInPromptError,

@@ -39,6 +39,8 @@ class RegisteredBaseModel(BaseModel):
     weights_sha256: str  # over the safetensors files, names included
     architecture: str
     num_parameters: int = Field(ge=1)
+    num_layers: int | None = Field(default=None, ge=1)  # of the decoder; None: not known
+    linear_names: tuple[str, ...] = ()  # that an adapter may target; * is each decoder layer's number; empty: not known
     max_tokens: int = Field(ge=2)  # context length
     text_format: TextFormat
     tokenizer_key: str  # tokenizer.json in the artifact store, so the API can count tokens without torch
@@ -49,6 +51,14 @@ class RegisteredBaseModel(BaseModel):
     num_holdout_items: int = Field(ge=0)
     num_general_items: int = Field(default=0, ge=0)
     created_at: AwareDatetime
+
+    @property
+    def module_names(self) -> frozenset[str]:
+        """Everything that ``target_modules`` may name: each linear layer's full name and its last components."""
+        layers = range(self.num_layers or 1)  # a name with a * comes with the number of layers
+        full = {name.replace("*", str(layer)) for name in self.linear_names for layer in layers}
+        components = [name.split(".") for name in full]
+        return frozenset(".".join(parts[start:]) for parts in components for start in range(len(parts)))
 
     @property
     def public_name(self) -> str:

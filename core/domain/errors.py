@@ -5,6 +5,8 @@ LetheError
 │   ├── UnknownBaseModelError
 │   ├── RetainSetRequiredError
 │   ├── GeneralCorpusRequiredError
+│   ├── UnknownModuleError
+│   ├── LayerOutOfRangeError
 │   ├── PromptRequiredError
 │   ├── SubjectRequiredError
 │   └── SubjectNotInPromptError
@@ -95,6 +97,18 @@ class GeneralCorpusRequiredError(InvalidRequestError):
     """The method keeps on a general corpus and the base model has none."""
 
     code: ClassVar[str] = "general_corpus_required"
+
+
+class UnknownModuleError(InvalidRequestError):
+    """The method is to adapt a module that is no linear layer of the base model."""
+
+    code: ClassVar[str] = "unknown_module"
+
+
+class LayerOutOfRangeError(InvalidRequestError):
+    """The method is to work on a decoder layer that the base model does not have, or on which it cannot."""
+
+    code: ClassVar[str] = "layer_out_of_range"
 
 
 class PromptRequiredError(InvalidRequestError):

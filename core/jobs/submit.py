@@ -31,6 +31,7 @@ from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY
 from core.domain.request import DeletionRequest, ItemDisposition
 from core.domain.spec import JobSpec
+from core.jobs.missing_parts import refuse_missing_parts
 from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepository
 
 Items = Sequence[TextItem | PairItem | FactItem]
@@ -87,6 +88,7 @@ class Submit:
         base_model = self._base_model(submission)
         self._check("/forget", submission.forget, self.limits.max_forget_items, base_model)
         _refuse_unfit(submission.forget, submission.method)
+        refuse_missing_parts(submission.method, base_model)
         if submission.retain is not None:
             self._check("/retain", submission.retain, self.limits.max_retain_items, base_model)
             _refuse_overlap(submission.forget, submission.retain)

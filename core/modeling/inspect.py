@@ -6,7 +6,9 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from torch import nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
 from core.data.batches import batches_by_length
 from core.data.collate import collate
@@ -14,7 +16,9 @@ from core.data.corpus import AnyItem, ItemEncoder
 from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import FactItem, PairItem, TextItem
+from core.modeling.adapter import target_linears
 from core.modeling.base_model import BaseModel, architecture_of, choose_device, load_base_model, locate, weights_digest
+from core.modeling.decoder import decoder_layers
 from core.modeling.scoring import score
 
 # Enough pairs to tell formats apart by whole nats, few enough to take a second.
@@ -30,6 +34,8 @@ class Inspection:
     weights_sha256: str
     architecture: str
     num_parameters: int
+    num_layers: int | None
+    linear_names: tuple[str, ...]
     max_tokens: int
     text_format: TextFormat
     tokenizer_json: bytes
@@ -50,15 +56,45 @@ def inspect_base_model(source: str, revision: str | None, retain: Sequence[AnyIt
     base = load_base_model(path, device=choose_device("auto"))
     text_format = measure_text_format(base, retain)
     ItemEncoder(base.tokenizer, text_format, base.max_tokens)(retain)
+    layers = _decoder_layers(base.model)
     return Inspection(
         path=path,
         weights_sha256=weights_digest(path),
         architecture=architecture_of(path),
         num_parameters=sum(parameter.numel() for parameter in base.model.parameters()),
+        num_layers=None if layers is None else len(layers),
+        linear_names=linear_names(base.model),
         max_tokens=base.max_tokens,
         text_format=text_format,
         tokenizer_json=base.tokenizer.backend_tokenizer.to_str().encode(),
     )
+
+
+def linear_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """Return the names of the linear layers that an adapter may target, sorted.
+
+    A name that is the same in every decoder layer is there once, with ``*`` in place of the layer's number: a model of
+    hundreds of linear layers has a handful of such names.
+    """
+    names = set(target_linears(model, "all-linear"))
+    layers = _decoder_layers(model)
+    if layers is None:
+        return tuple(sorted(names))
+    prefix = next(name for name, module in model.named_modules() if module is layers)
+    first = f"{prefix}.0."
+    for rest in [name.removeprefix(first) for name in names if name.startswith(first)]:
+        alike = {f"{prefix}.{layer}.{rest}" for layer in range(len(layers))}
+        if alike <= names:
+            names = names - alike | {f"{prefix}.*.{rest}"}
+    return tuple(sorted(names))
+
+
+def _decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:
+    """Return the decoder layers, None where they cannot be told: only some methods ask for one of them."""
+    try:
+        return decoder_layers(model)
+    except UnsupportedBaseModelError:
+        return None
 
 
 def measure_text_format(base: BaseModel, items: Sequence[AnyItem]) -> TextFormat:

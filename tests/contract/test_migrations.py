@@ -5,13 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
+from core.backends.sql.base_model_repository import SqlBaseModelRepository
 from core.backends.sql.engine import open_engine
 from core.backends.sql.migrate import is_current, upgrade
-from core.backends.sql.tables import metadata
+from core.backends.sql.tables import base_models, metadata
+from tests.fakes.examples import a_base_model
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -84,6 +88,22 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str):
         upgrade(empty_url)
 
     assert inspect(engine).get_table_names() == ["jobs"]
+    engine.dispose()
+
+
+def test_a_base_model_of_an_earlier_schema_stays_and_its_layers_are_not_known(empty_url: str):
+    registered = a_base_model().model_copy(update={"num_layers": None, "linear_names": ()})
+    engine = open_engine(empty_url)
+    config = Config()
+    config.set_main_option("script_location", "core.backends.sql:migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(base_models.insert(), [registered.model_dump(exclude={"num_layers", "linear_names"})])
+
+    upgrade(empty_url)
+
+    assert SqlBaseModelRepository(engine).get(registered.id) == registered
     engine.dispose()
 
 

@@ -125,6 +125,8 @@ base_models = Table(
     Column("weights_sha256", String(64), nullable=False),
     Column("architecture", String, nullable=False),
     Column("num_parameters", BigInteger, nullable=False),
+    Column("num_layers", Integer),
+    Column("linear_names", Document, nullable=False, server_default="[]"),
     Column("max_tokens", Integer, nullable=False),
     Column("text_format", Document, nullable=False),
     Column("tokenizer_key", String, nullable=False),

@@ -70,12 +70,24 @@ def test_create_refuses_items_that_the_method_cannot_take(client):
     assert refused("law", fact).status_code == 202
 
 
+def test_create_refuses_options_that_name_what_the_base_model_lacks(client):
+    def refused(**method):
+        fact = {"subject": "Ada", "prompt": "Where is Ada?", "completion": "Here."}
+        return client.post("/v1/deletion-requests", json=a_body(forget=[fact], method=method))
+
+    modules = refused(name="loku", target_modules=["q_proj", "my_secret"])
+    assert "secret" not in problem(modules, 422, "unknown_module", "/method/target_modules/1")["detail"]
+    problem(refused(name="rmu", layer=5), 422, "layer_out_of_range", "/method/layer")
+    problem(refused(name="law", layers=[0, 4]), 422, "layer_out_of_range", "/method/layers/1")
+
+
 def test_refusals_of_the_method_are_declared(client):
     paths = client.get("/openapi.json").json()["paths"]
     examples = paths["/v1/deletion-requests"]["post"]["responses"]["422"]["content"]["application/problem+json"][
         "examples"
     ]
     assert {"prompt_required", "subject_required", "subject_not_in_prompt"} <= examples.keys()
+    assert {"unknown_module", "layer_out_of_range"} <= examples.keys()
 
 
 def test_create_succeeds_while_the_broker_is_away(world, client):

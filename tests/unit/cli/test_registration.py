@@ -36,6 +36,8 @@ def test_registered_model_is_found_with_its_sets_and_its_tokenizer(directory, ba
     model = backends.base_models.get("people/neo")
     assert (model.source, model.architecture) == (str(directory), "GPTNeoForCausalLM")
     assert (model.num_retain_items, model.num_holdout_items) == (3, 1)
+    assert model.num_layers == 2
+    assert "transformer.h.*.mlp.c_fc" in model.linear_names
     assert list(backends.items.get(model.retain_set_id).items) == RETAIN
     assert backends.store.exists(model.tokenizer_key)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from core.domain.catalog import DpoIdkOptions, GaGdGeneralOptions, LawOptions, LokuOptions, MethodOptions
+from core.domain.catalog import DpoIdkOptions, GaGdGeneralOptions, LawOptions, LokuOptions, MethodOptions, RmuOptions
 from core.domain.errors import (
     AlreadyExistsError,
     DuplicateItemError,
@@ -14,12 +14,14 @@ from core.domain.errors import (
     GeneralCorpusRequiredError,
     InvalidRequestError,
     ItemTooLongError,
+    LayerOutOfRangeError,
     PromptRequiredError,
     RetainSetRequiredError,
     SubjectNotInPromptError,
     SubjectRequiredError,
     TooManyItemsError,
     UnknownBaseModelError,
+    UnknownModuleError,
 )
 from core.domain.events import NewEvent
 from core.domain.item_set import ItemSet, dump_items
@@ -302,6 +304,8 @@ ONE, LONG, HEAVY = TextItem(text="one"), TextItem(text="x" * 41), TextItem(text=
         ({"base_model": "nobody"}, UnknownBaseModelError, "/base_model"),
         ({"base_model": "bare"}, RetainSetRequiredError, "/retain"),
         ({"method": GaGdGeneralOptions()}, GeneralCorpusRequiredError, "/method/retain_corpus"),
+        ({"method": LokuOptions(target_modules=["lm_head"])}, UnknownModuleError, "/method/target_modules/0"),
+        ({"method": RmuOptions(layer=5)}, LayerOutOfRangeError, "/method/layer"),
         ({"forget": [TextItem(text=f"text {number}") for number in range(4)]}, TooManyItemsError, "/forget"),
         ({"retain": [TextItem(text=f"text {number}") for number in range(5)]}, TooManyItemsError, "/retain"),
         ({"forget": [ONE, LONG]}, ItemTooLongError, "/forget/1"),

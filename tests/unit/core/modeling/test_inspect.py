@@ -9,12 +9,13 @@ from core.data.corpus import ItemEncoder
 from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import PairItem, TextItem
+from core.modeling.adapter import target_linears
 from core.modeling.base_model import BaseModel
-from core.modeling.inspect import inspect_base_model, measure_text_format
+from core.modeling.inspect import inspect_base_model, linear_names, measure_text_format
 from core.modeling.scoring import score
 from tests.fakes.artifact_store import FakeArtifactStore
 from tests.fakes.examples import a_base_model
-from tests.fakes.tiny_models import byte_tokenizer, tiny_model
+from tests.fakes.tiny_models import ARCHITECTURES, byte_tokenizer, tiny_model
 
 PAIRS = [PairItem(id=str(place), prompt=f"Q{place}?", completion=f"A{place * 7}.") for place in range(4)]
 
@@ -93,6 +94,8 @@ def test_inspection_gives_what_registration_stores(tmp_path):
     found = inspect_base_model(str(tmp_path), None, PAIRS)
     assert found.architecture == "GPT2LMHeadModel"
     assert found.max_tokens == 256
+    assert found.num_layers == 2
+    assert found.linear_names == linear_names(model)
     assert found.num_parameters == sum(parameter.numel() for parameter in model.parameters())
     assert json.loads(found.tokenizer_json)["model"]["type"] == "BPE"
 
@@ -102,3 +105,63 @@ def test_item_that_does_not_fit_is_refused_at_registration(tmp_path):
     byte_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(UnsupportedBaseModelError, match="item a has"):
         inspect_base_model(str(tmp_path), None, [TextItem(id="a", text="x" * 400)])
+
+
+def names_like(model):
+    """Return every name of the model and what it ends in, and others that are off by a number or a letter."""
+    parts = [name.split(".") for name, _ in model.named_modules()]
+    ends = {".".join(part[start:]) for part in parts for start in range(len(part))}
+    others = [(name.replace("1", "2"), name[1:], f".{name}") for name in ends]
+    return ends.union(*others)
+
+
+def selects_a_layer(model, name):
+    try:
+        return bool(target_linears(model, [name]))
+    except UnsupportedBaseModelError:
+        return False
+
+
+def known_at_submission(model, num_layers):
+    registered = {"num_layers": num_layers, "linear_names": linear_names(model)}
+    return a_base_model().model_copy(update=registered).module_names
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_names_known_at_submission_are_those_that_select_a_layer(architecture):
+    model = tiny_model(architecture)
+
+    known = known_at_submission(model, 2)
+
+    names = names_like(model)
+    assert known & names == {name for name in names if selects_a_layer(model, name)}
+    assert known <= names
+
+
+def test_a_name_is_listed_once_for_all_layers():
+    assert linear_names(tiny_model("gpt2")) == (
+        "transformer.h.*.attn.c_attn",
+        "transformer.h.*.attn.c_proj",
+        "transformer.h.*.mlp.c_fc",
+        "transformer.h.*.mlp.c_proj",
+    )
+
+
+def test_a_name_that_only_some_layers_have_is_listed_with_its_number():
+    model = tiny_model("gpt2")
+    model.transformer.h[1].mlp.c_fc = torch.nn.Identity()
+
+    names = linear_names(model)
+
+    assert names[0] == "transformer.h.*.attn.c_attn"
+    assert [name for name in names if name.endswith("c_fc")] == ["transformer.h.0.mlp.c_fc"]
+    assert {"h.0.mlp.c_fc", "h.1.mlp.c_proj"} <= known_at_submission(model, 2)
+    assert "h.1.mlp.c_fc" not in known_at_submission(model, 2)
+
+
+def test_names_are_listed_in_full_when_the_decoder_layers_cannot_be_told():
+    model = tiny_model("gpt2")
+    model.others = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+
+    assert linear_names(model) == tuple(target_linears(model, "all-linear"))
+    assert "h.1.mlp.c_fc" in known_at_submission(model, None)
