@@ -12,7 +12,8 @@ import torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
 
 from core.data.corpus import Example
-from core.evaluation.greedy_continuations import MAX_CACHE_BYTES, greedy_continuations
+from core.evaluation.decoding import MAX_CACHE_BYTES
+from core.evaluation.greedy_continuations import greedy_continuations
 from core.evaluation.metric import Evidence
 from core.evaluation.metrics.extraction_likelihood import ExtractionLikelihood
 from core.evaluation.scored_items import ItemScores, evaluating, score_items
