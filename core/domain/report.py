@@ -147,6 +147,51 @@ class EditSummary(BaseModel):
     layers: list[EditedLayerSummary]
 
 
+class AttackPoint(BaseModel):
+    """How far an attack had come at one point of its course: the means over ``n`` items."""
+
+    model_config = _FROZEN
+    x: float
+    means: dict[str, float]
+    n: int
+
+
+class AttackOutcome(BaseModel):
+    """What an attack got out of one model: of each item the worst of all attempts, which is the largest value."""
+
+    model_config = _FROZEN
+    items: dict[str, dict[str, float]]  # item id -> metric -> value; each item has every metric
+    means: dict[str, float]  # over those items
+    n: int
+    missing: dict[str, str] = {}  # item id -> why it has no value
+    curve: list[AttackPoint] = []  # only of attacks that have a course
+
+
+class QuantisedLayerSummary(BaseModel):
+    """How large the change of a layer's weights is, in steps of the 4-bit grid that they would be rounded to."""
+
+    model_config = _FROZEN
+    module: str
+    max_change: float
+    median_change: float
+
+
+class AttackResult(BaseModel):
+    """One attack on the unlearned model. Holds ids and numbers, never texts."""
+
+    model_config = _FROZEN
+    name: str
+    variant: str  # which of the ways in which the attack was made
+    budget: dict[str, int | float] = {}  # what was spent
+    attacked: AttackOutcome | None = None  # None: it could not be made, and ``absent`` says why
+    unattacked: AttackOutcome | None = None  # the same places of the same items without the attack
+    reference: AttackOutcome | None = None  # the same attack on a model that never saw the items
+    summary: dict[str, float] = {}
+    missing: dict[str, str] = {}  # part or number of the summary -> why it is not there
+    layers: list[QuantisedLayerSummary] = []  # only of quantisation
+    absent: str | None = None
+
+
 class EvaluationReport(BaseModel):
     """What was measured, with everything needed to measure it again. Holds ids, never texts."""
 
