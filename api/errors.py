@@ -20,6 +20,7 @@ from core.domain.errors import (
     LetheError,
     NotFoundError,
     NotReadyError,
+    OptionWithoutEffectError,
     PromptRequiredError,
     QueueUnavailableError,
     RetainSetRequiredError,
@@ -234,6 +235,9 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
     ),
     SubjectNotInPromptError: ProblemKind(
         422, "The subject is not in the prompt", "Write the subject in the prompt exactly as `subject` names it."
+    ),
+    OptionWithoutEffectError: ProblemKind(
+        422, "An option without effect", "Leave out the option, or set what `detail` names with it."
     ),
     LetheError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),
     InternalError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),

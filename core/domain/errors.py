@@ -9,7 +9,8 @@ LetheError
 │   ├── LayerOutOfRangeError
 │   ├── PromptRequiredError
 │   ├── SubjectRequiredError
-│   └── SubjectNotInPromptError
+│   ├── SubjectNotInPromptError
+│   └── OptionWithoutEffectError
 ├── NotFoundError              no such thing for this tenant
 ├── ConflictError              right request, wrong moment
 │   ├── IllegalTransitionError
@@ -127,6 +128,12 @@ class SubjectNotInPromptError(InvalidRequestError):
     """The subject that an item names is not in its prompt, so nobody knows where the model thinks of it."""
 
     code: ClassVar[str] = "subject_not_in_prompt"
+
+
+class OptionWithoutEffectError(InvalidRequestError):
+    """An option is set that the rest of the method does not read."""
+
+    code: ClassVar[str] = "option_without_effect"
 
 
 class NotFoundError(LetheError):

@@ -88,8 +88,10 @@ def normalized(item: TextItem | PairItem | FactItem) -> str:
 
 
 def characters(item: TextItem | PairItem | FactItem) -> int:
-    """Return the length of what the model would read, in characters."""
-    return len(item.text) if isinstance(item, TextItem) else len(item.prompt) + len(item.completion)
+    """Return the length of what the model would read at once, in characters: of the longest wording of an item."""
+    if isinstance(item, TextItem):
+        return len(item.text)
+    return max(len(pair.prompt) + len(pair.completion) for pair in (item, *wordings(item)))
 
 
 def wordings(item: TextItem | PairItem | FactItem) -> list[PairItem]:

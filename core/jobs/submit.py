@@ -25,12 +25,13 @@ from core.domain.errors import (
 from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items, with_ids
-from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, subject_end
+from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, subject_end, wordings
 from core.domain.job import Job
 from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY
 from core.domain.request import DeletionRequest, ItemDisposition
 from core.domain.spec import JobSpec
+from core.jobs.idle_options import refuse_idle_options
 from core.jobs.missing_parts import refuse_missing_parts
 from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepository
 
@@ -88,6 +89,7 @@ class Submit:
         base_model = self._base_model(submission)
         self._check("/forget", submission.forget, self.limits.max_forget_items, base_model)
         _refuse_unfit(submission.forget, submission.method)
+        refuse_idle_options(submission.method)
         refuse_missing_parts(submission.method, base_model)
         if submission.retain is not None:
             self._check("/retain", submission.retain, self.limits.max_retain_items, base_model)
@@ -155,9 +157,10 @@ class Submit:
                     param=where,
                 )
             tokens = self.count_tokens(base_model, item)
-            if tokens > base_model.max_tokens:
+            longest = max([tokens, *(self.count_tokens(base_model, other) for other in wordings(item))])
+            if longest > base_model.max_tokens:
                 raise ItemTooLongError(
-                    f"{tokens} tokens; this base model reads at most {base_model.max_tokens}: split the item",
+                    f"{longest} tokens; this base model reads at most {base_model.max_tokens}: split the item",
                     param=where,
                 )
             if isinstance(item, TextItem) and tokens < 2:
