@@ -43,6 +43,7 @@ class GaFilaOptions(TrainedOptions):
     name: Literal["ga_fila"] = "ga_fila"
     initializer: Initializer = "fila"
     retain_loss: RetainLoss = "none"
+    learning_rate: float = Field(default=1e-4, gt=0, le=1)
     early_stopping: Literal[True] = True
 
 
@@ -135,10 +136,8 @@ class SimNpoOptions(TrainedOptions):
     """Negative preference optimisation without a reference model, by length-normalised likelihoods."""
 
     name: Literal["simnpo"] = "simnpo"
-    beta: Beta = 4.5
+    beta: Beta = 1.0
     delta: float = Field(default=0.0, ge=0, le=100, description="Margin on the mean loss of a token, in nats.")
-    forget_weight: float = Field(default=0.125, gt=0, le=1000)
-    retain_weight: float = Field(default=1.0, ge=0, le=1000)
 
 
 class DpoIdkOptions(TrainedOptions):
@@ -146,7 +145,7 @@ class DpoIdkOptions(TrainedOptions):
 
     needs_items: ClassVar[NeededItems] = "prompt"
     name: Literal["dpo_idk"] = "dpo_idk"
-    beta: Beta = 0.1
+    beta: Beta = 0.02
 
 
 class RmuOptions(TrainedOptions):
@@ -179,8 +178,9 @@ class SatImpOptions(TrainedOptions):
     """Gradient ascent weighted by saturation and importance."""
 
     name: Literal["satimp"] = "satimp"
-    saturation: float = Field(default=5.0, ge=0, le=1000)
-    importance: float = Field(default=1.0, ge=0, le=1000)
+    saturation: float = Field(default=1.0, ge=0, le=1000)
+    importance: float = Field(default=0.5, ge=0, le=1000)
+    forget_weight: float = Field(default=5.0, gt=0, le=1000)
     early_stopping: Literal[True] = True
 
 
@@ -202,7 +202,8 @@ class PduOptions(TrainedOptions):
 
     name: Literal["pdu"] = "pdu"
     retain_loss: Literal["cross_entropy", "kl"] = "kl"
-    retain_weight: float = Field(default=0.0, ge=0, le=1000, description="Where the dual variable starts.")
+    forget_weight: float = Field(default=0.02, gt=0, le=1000, description="Squared logits are in the hundreds.")
+    retain_weight: float = Field(default=1.0, ge=0, le=1000, description="Where the dual variable starts.")
     retain_bound: float | None = Field(default=0.1, ge=0, le=100)
 
 
@@ -225,14 +226,13 @@ class OfmuOptions(TrainedOptions):
     )
     inner_steps: int = Field(default=5, ge=1, le=100, description="Steps that forget, before each that keeps.")
     inner_learning_rate: float = Field(
-        default=2e-4, gt=0, le=1, description="By how much an inner step moves an entry, in the root mean square."
+        default=1e-4, gt=0, le=1, description="By how much an inner step moves an entry, in the root mean square."
     )
     similarity_weight: float = Field(
         default=0.01, ge=0, le=1000, description="Weight of the angle between the forget and the retain gradient."
     )
     penalty: float = Field(default=0.001, ge=0, le=1000, description="Weight of the squared inner gradient at first.")
     penalty_growth: float = Field(default=1.02, ge=1, le=10, description="By what it is multiplied each step.")
-    retain_weight: float = Field(default=1.0, ge=0, le=1000)
     retain_loss: Literal["cross_entropy", "kl"] = "cross_entropy"
     sharpness_radius: float = Field(default=0.0, ge=0, le=0, description="Not in combination with this method.")
 

@@ -20,7 +20,7 @@ def test_defaults_of_a_method_satisfy_its_schema(client):
 
     defaults = METHOD_OPTIONS["simnpo"]().model_dump(mode="json")
     assert not list(Draft202012Validator(method["options"]).iter_errors(defaults))
-    assert method["options"]["properties"]["beta"]["default"] == 4.5
+    assert method["options"]["properties"]["beta"]["default"] == 1.0
 
 
 def test_methods_say_which_items_they_take(client):
