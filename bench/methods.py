@@ -30,7 +30,10 @@ from core.domain.report import Verdict
 
 # In the directory of `make demo`, so that whoever has run it need not train again.
 _CACHE = Path(".lethe/demo/base-models")
-MEASURED = ("extraction_strength", "memorization_accuracy")
+MEASURED = {"ES": "extraction_strength", "MA": "memorization_accuracy"}
+SETS = ("forget", "retain", "unseen")
+COLUMNS = [f"{name} {short}" for name in SETS for short in MEASURED]
+FRONT = ("forget ES", "unseen MA")
 _MEGABYTE = 1 << 20
 _STATUS = Path("/proc/self/status")
 
@@ -41,12 +44,8 @@ class Row(BaseModel):
     method: str
     seed: int
     outcome: str  # the verdict, or the code of the failure
-    forget_before: dict[str, float] = {}
-    forget_es: float | None = None
-    forget_ma: float | None = None
-    unseen_before: dict[str, float] = {}
-    unseen_es: float | None = None
-    unseen_ma: float | None = None
+    before: dict[str, float] = {}  # set and metric, as in COLUMNS, of the base model
+    after: dict[str, float] = {}
     steps: int | None = None
     seconds: float | None = None
     train_seconds: float | None = None
@@ -98,26 +97,32 @@ def _run(name: str, *, seed: int, max_steps: int) -> Row:
         holdout=items_of(people.holdout),
     )
     try:
-        measured = run_job(ensure_base_model(_CACHE, demo), texts, chosen, metrics=MEASURED)
+        measured = run_job(ensure_base_model(_CACHE, demo), texts, chosen, metrics=list(MEASURED.values()))
     except JobFailure as failure:
         return Row(method=name, seed=seed, outcome=failure.code)
-    (forget_before, forget), (unseen_before, unseen) = measured.forget, measured.unseen
+    retain = measured.report.retain.metrics
+    kept = ({name: retain[name].before for name in retain}, {name: retain[name].after for name in retain})
+    before, after = zip(measured.forget, kept, measured.unseen, strict=True)
     return Row(
         method=name,
         seed=seed,
         outcome=measured.report.verdict,
-        forget_before=forget_before,
-        forget_es=forget["extraction_strength"],
-        forget_ma=forget["memorization_accuracy"],
-        unseen_before=unseen_before,
-        unseen_es=unseen["extraction_strength"],
-        unseen_ma=unseen["memorization_accuracy"],
+        before=_columns(before),
+        after=_columns(after),
         steps=measured.report.training.steps,
         seconds=measured.seconds,
         train_seconds=measured.report.timings_seconds["train"],
         peak_mb=_peak_mb(),
         rank=measured.report.adapter_rank,
     )
+
+
+def _columns(sets: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {
+        f"{name} {short}": metrics[metric]
+        for name, metrics in zip(SETS, sets, strict=True)
+        for short, metric in MEASURED.items()
+    }
 
 
 def _facts(people: Sequence[Person]) -> list[FactItem]:
@@ -146,12 +151,11 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
     about = (
         f"Each run forgets {len(_facts(demo.population().forget))} pairs about {demo.num_forget} people in "
         f"at most {arguments.max_steps} steps of one batch of each set (a method whose step goes through several "
-        "batches has as many fewer); everything else is the method's default. Forget columns: extraction "
-        f"strength (ES) and memorization accuracy (MA) of these pairs afterwards; before {_before(rows, 'forget')}. "
-        f"Kept columns: the same for {demo.num_unseen} people in no part of the job, whose texts the base model knows "
-        f"as well; before {_before(rows, 'unseen')}. "
-        f"Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES with its range. "
-        "*: on the Pareto front of forget ES and kept MA, among those that forgot something."
+        "batches has as many fewer); everything else is the method's default. Extraction strength (ES) and "
+        "memorization accuracy (MA) of the forgotten pairs, of the retain pairs that the job measures and does not "
+        f"train on, and of {demo.num_unseen} people in no part of the job, whose texts the base model knows as well. "
+        f"Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES and unseen MA with their range. "
+        "*: on the Pareto front of forget ES and unseen MA, among those that forgot something."
     )
     lines = [
         "# Methods on the demo's base model",
@@ -160,32 +164,26 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
         "",
         about,
         "",
-        "| method | outcome | forget ES | forget MA | kept ES | kept MA | steps | train s | job s | peak MB | rank |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| method | outcome | {' | '.join(COLUMNS)} | steps | train s | job s | peak MB | rank |",
+        f"|---|---|{'---|' * (len(COLUMNS) + 5)}",
+        _before(rows),
     ]
     lines += [_line(name, found, on_front=name in front) for name, found in by_method.items()]
     return "\n".join([*lines, ""])
 
 
-def _before(rows: Sequence[Row], which: str) -> str:
-    """Say what the base model was before: the same in every run that measured it."""
-    found = next((before for row in rows if (before := getattr(row, f"{which}_before"))), None)
-    if found is None:
-        return "not measured"
-    return ", ".join(f"{short} {found[name]:.3f}" for short, name in zip(("ES", "MA"), MEASURED, strict=True))
+def _before(rows: Sequence[Row]) -> str:
+    """Return the line of the base model: the same in every run that measured it."""
+    found = next((row.before for row in rows if row.before), {})
+    cells = [f"{found[column]:.3f}" if column in found else "not measured" for column in COLUMNS]
+    return f"| (before) | | {' | '.join(cells)} | | | | | |"
 
 
 def _line(name: str, rows: Sequence[Row], *, on_front: bool) -> str:
-    outcomes = ", ".join(dict.fromkeys(row.outcome for row in rows))
-    es = [row.forget_es for row in rows if row.forget_es is not None]
-    spread = f" ({min(es):.3f} to {max(es):.3f})" if len(es) > 1 else ""
     cells = [
         f"{name}{' *' if on_front else ''}",
-        outcomes,
-        _mean([row.forget_es for row in rows], 3) + spread,
-        _mean([row.forget_ma for row in rows], 3),
-        _mean([row.unseen_es for row in rows], 3),
-        _mean([row.unseen_ma for row in rows], 3),
+        ", ".join(dict.fromkeys(row.outcome for row in rows)),
+        *(_cell([row.after.get(column) for row in rows], ranged=column in FRONT) for column in COLUMNS),
         _mean([row.steps for row in rows], 0),
         _mean([row.train_seconds for row in rows], 1),
         _mean([row.seconds for row in rows], 1),
@@ -193,6 +191,12 @@ def _line(name: str, rows: Sequence[Row], *, on_front: bool) -> str:
         _mean([row.rank for row in rows], 0),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _cell(values: Sequence[float | None], *, ranged: bool) -> str:
+    there = [value for value in values if value is not None]
+    spread = f" ({min(there):.3f} to {max(there):.3f})" if ranged and len(there) > 1 else ""
+    return _mean(values, 3) + spread
 
 
 def _mean(values: Sequence[float | None], digits: int) -> str:
@@ -206,8 +210,7 @@ def _front(by_method: dict[str, list[Row]]) -> set[str]:
     for name, rows in by_method.items():
         if any(row.outcome == Verdict.NOT_FORGOTTEN for row in rows):
             continue  # who does nothing keeps everything
-        pairs = [(row.forget_es, row.unseen_ma) for row in rows]
-        whole = [(es, ma) for es, ma in pairs if es is not None and ma is not None]
+        whole = [(row.after[FRONT[0]], row.after[FRONT[1]]) for row in rows if row.after]
         if len(whole) == len(rows) and rows:
             points[name] = (fmean(es for es, _ in whole), fmean(ma for _, ma in whole))
     return {
