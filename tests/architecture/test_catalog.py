@@ -7,6 +7,7 @@ import pytest
 
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS
 from core.domain.options import Initializer, TrainedOptions
+from core.evaluation.membership import MEMBERSHIP_SCORES
 from core.evaluation.metrics import METRICS
 from core.modeling.base_model import BaseModel
 from core.unlearning.forget_loss import Surroundings
@@ -17,6 +18,7 @@ from tests.unit.core.unlearning.conftest import rows
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core"
 TESTS = ROOT / "tests" / "unit" / "core"
+NO_SCORES = {"score", "inference", "auc", "priv_leak"}  # in the room of the membership scores: what is made of them
 TRAINED = {name: options for name, options in METHOD_OPTIONS.items() if issubclass(options, TrainedOptions)}
 
 
@@ -96,3 +98,14 @@ def test_every_metric_has_its_file_its_section_and_its_tests():
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_lives_in_the_file_of_its_name(name):
     assert type(METRICS[name]).__module__ == f"core.evaluation.metrics.{name}"
+
+
+def test_every_membership_score_has_its_file_its_section_and_its_tests():
+    assert MEMBERSHIP_SCORES.keys() == modules_in("evaluation/membership") - NO_SCORES
+    assert MEMBERSHIP_SCORES.keys() <= sections_of(CORE / "evaluation" / "README.md")
+    assert MEMBERSHIP_SCORES.keys() <= covered_in("evaluation/membership")
+
+
+@pytest.mark.parametrize("name", MEMBERSHIP_SCORES)
+def test_a_membership_score_lives_in_the_file_of_its_name(name):
+    assert type(MEMBERSHIP_SCORES[name]).__module__ == f"core.evaluation.membership.{name}"
