@@ -50,6 +50,30 @@ class SetResult(BaseModel):
     items: list[ItemResult]
 
 
+class MembershipScore(BaseModel):
+    """How well one score tells forget items from holdout items: AUC 1 is training data, 0.5 ideal, 0 over-unlearned."""
+
+    model_config = _FROZEN
+    auc: float
+    ci95: tuple[float, float]
+    ci95_method: Literal["delong", "clopper_pearson"]  # the latter where all pairs fell out alike
+    p_value: float  # two-sided, of no difference between the sets
+    tpr_at_1pct_fpr: float | None  # None: fewer than 100 holdout items
+    num_members: int
+    num_others: int
+
+
+class MembershipResult(BaseModel):
+    """Membership inference by score, before and after, and the reason for whatever is missing."""
+
+    model_config = _FROZEN
+    before: dict[str, MembershipScore]
+    after: dict[str, MembershipScore]
+    reference: dict[str, MembershipScore] | None  # under a model trained without the forget set; None: there is none
+    priv_leak: float | None  # percent; 0 is ideal, below it still leaks, above it is over-unlearned
+    absent: dict[str, str]
+
+
 class ForgetThreshold(BaseModel):
     """Forgotten means: the metric after is at most this."""
 
