@@ -41,7 +41,7 @@ def _show(count: int, measured: Measured) -> None:
     ]
     report = measured.report
     print(
-        f"| {count} | {report.training.steps} | {measured.seconds:.0f} | {report.verdict} | {' | '.join(cells)} |",
+        f"| {count} | {report.training.steps if report.training else 0} | {measured.seconds:.0f} | {report.verdict} | {' | '.join(cells)} |",
         flush=True,
     )
 

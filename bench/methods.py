@@ -109,7 +109,7 @@ def _run(name: str, *, seed: int, max_steps: int) -> Row:
         outcome=measured.report.verdict,
         before=_columns(before),
         after=_columns(after),
-        steps=measured.report.training.steps,
+        steps=measured.report.training.steps if measured.report.training else None,
         seconds=measured.seconds,
         train_seconds=measured.report.timings_seconds["train"],
         peak_mb=_peak_mb(),

@@ -17,16 +17,20 @@ class Verdict(StrEnum):
     FORGOTTEN = "forgotten"  # the gates of the forget set and of the retain set hold
     PARTLY_FORGOTTEN = "partly_forgotten"  # utility is kept and some items pass their own gate, but not the whole
     NOT_FORGOTTEN = "not_forgotten"  # no item passes
+    NO_ACTION_NEEDED = "no_action_needed"  # the base model knows the texts no better than the holdout set: no training
     DAMAGED = "damaged"  # a gate of the retain set failed: the adapter costs more than it should
 
 
 class MetricChange(BaseModel):
-    """A metric on one set. ``n`` is the number of items it was computed on."""
+    """A metric on one set. ``n`` is the number of items it was computed on, and its intervals are over these items."""
 
     model_config = _FROZEN
     before: float
     after: float
     n: int
+    before_ci95: tuple[float, float] | None = None  # None: too few items
+    after_ci95: tuple[float, float] | None = None
+    reference: float | None = None  # under a model trained without the forget set; None: there is none
 
 
 class ItemResult(BaseModel):
@@ -37,6 +41,7 @@ class ItemResult(BaseModel):
     before: dict[str, float]
     after: dict[str, float]
     forgotten: bool | None = None  # asked of forget items only
+    was_known: bool | None = None  # forget items: whether the base model was over the limits of an item; None: unasked
 
 
 class SetResult(BaseModel):
@@ -72,6 +77,29 @@ class MembershipResult(BaseModel):
     reference: dict[str, MembershipScore] | None  # under a model trained without the forget set; None: there is none
     priv_leak: float | None  # percent; 0 is ideal, below it still leaks, above it is over-unlearned
     absent: dict[str, str]
+
+
+class EquivalenceTest(BaseModel):
+    """Two one-sided tests of whether two means differ by less than a margin that was set beforehand."""
+
+    model_config = _FROZEN
+    margin: float
+    difference: float  # of the model's mean from the reference's
+    p_above_lower: float  # small: the true difference is above minus the margin
+    p_below_upper: float  # small: it is below the margin
+    equivalent: bool  # both are below 0.05
+
+
+class ForgetQuality(BaseModel):
+    """How alike the truth ratios of the model and of a reference that never saw the forget set are."""
+
+    model_config = _FROZEN
+    num_items: int  # of the model
+    num_reference_items: int
+    ks_distance: float  # Kolmogorov-Smirnov, 0 to 1
+    ks_distance_ci95: tuple[float, float]
+    ks_p_value: float  # exact; TOFU's forget quality, which says nothing without the two numbers of items
+    equivalence: EquivalenceTest  # of mean log truth ratios, in nats
 
 
 class ForgetThreshold(BaseModel):
@@ -231,14 +259,17 @@ class EvaluationReport(BaseModel):
     forget: SetResult
     retain: SetResult
     holdout: SetResult | None
-    training: TrainingSummary
+    training: TrainingSummary | None  # None: nothing was trained, since no action was needed
     fisher: FisherSummary | None
     edit: EditSummary | None = None  # only of methods that edit instead of training
+    membership: MembershipResult | None = None
+    attacks: list[AttackResult] = []
+    not_measured: dict[str, str] = {}  # what the policy left out or this job could not have -> why
     excluded_retain_items: int  # registered retain items that this request asks to forget
     excluded_holdout_items: int  # holdout items that are in the forget or the retain set too
     duplicate_retain_items: int
     retain_rows_unseen: bool  # the retain section was measured on rows that training did not see
-    adapter_rank: int
+    adapter_rank: int | None  # None: there is no adapter, since no action was needed
     target_modules: list[str]
     seeds: dict[str, int]
     versions: dict[str, str]

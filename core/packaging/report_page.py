@@ -12,6 +12,7 @@ _HEADLINES = {
     Verdict.PARTLY_FORGOTTEN: "Partly forgotten",
     Verdict.NOT_FORGOTTEN: "Not forgotten",
     Verdict.DAMAGED: "Damaged",
+    Verdict.NO_ACTION_NEEDED: "No action needed",
 }
 
 _SUMMARIES = {
@@ -29,6 +30,10 @@ _SUMMARIES = {
     Verdict.DAMAGED: (
         "With this adapter the model has lost too much of what it was to keep. "
         "The adapter should not be served, whatever it forgot."
+    ),
+    Verdict.NO_ACTION_NEEDED: (
+        "The model knows the texts of the request no better than texts that it has never seen, item by item. "
+        "Nothing was trained and there is no adapter."
     ),
 }
 
@@ -54,7 +59,7 @@ def render(report: EvaluationReport) -> str:
         summary=_SUMMARIES[report.verdict],
         num_forgotten=sum(item.forgotten is True for item in report.forget.items),
         gates=gates_of(report),
-        charts=trajectory_charts(report.training),
+        charts=trajectory_charts(report.training) if report.training else [],
         chart_width=WIDTH,
         chart_height=HEIGHT,
         note_of=note_of,
