@@ -7,11 +7,13 @@ from core.evaluation.metrics import METRICS
 
 ROOT = Path(core.evaluation.__file__).parent
 FIELDS = ("Is", "Formula", "Range", "Source", "Cost", "Deviation")
+BEYOND = "Beyond an item's own scores"
 
 
-def sections():
-    metrics, _, _ = (ROOT / "README.md").read_text().partition("\n# Thresholds")
-    _, *parts = re.split(r"^## (.+)$", metrics, flags=re.MULTILINE)
+def sections(chapter="Evaluation"):
+    _, _, after = f"\n{(ROOT / 'README.md').read_text()}".partition(f"\n# {chapter}\n")
+    text, _, _ = after.partition("\n# ")
+    _, *parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -28,8 +30,13 @@ def test_readme_has_a_section_for_each_metric_and_no_other():
 
 
 def test_readme_section_says_everything_about_its_metric():
-    for name, section in sections().items():
+    for name, section in (sections() | sections(BEYOND)).items():
         assert re.findall(r"^- \*\*(\w+)\*\*", section, flags=re.MULTILINE) == list(FIELDS), name
+
+
+def test_readme_has_no_number_beyond_the_metrics_without_its_file_and_its_tests():
+    assert sections(BEYOND).keys() <= names(ROOT)
+    assert sections(BEYOND).keys() <= names(Path(__file__).parent, prefix="test_")
 
 
 def test_each_metric_has_a_test():
