@@ -7,6 +7,7 @@ import pytest
 
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS
 from core.domain.options import Initializer, TrainedOptions
+from core.evaluation.attacks import ATTACKS
 from core.evaluation.membership import MEMBERSHIP_SCORES
 from core.evaluation.metrics import METRICS
 from core.modeling.base_model import BaseModel
@@ -109,3 +110,14 @@ def test_every_membership_score_has_its_file_its_section_and_its_tests():
 @pytest.mark.parametrize("name", MEMBERSHIP_SCORES)
 def test_a_membership_score_lives_in_the_file_of_its_name(name):
     assert type(MEMBERSHIP_SCORES[name]).__module__ == f"core.evaluation.membership.{name}"
+
+
+def test_every_attack_has_its_file_its_section_and_its_tests():
+    assert ATTACKS.keys() == modules_in("evaluation/attacks")
+    assert ATTACKS.keys() <= sections_of(CORE / "evaluation" / "README.md")
+    assert ATTACKS.keys() <= covered_in("evaluation/attacks")
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_lives_in_the_file_of_its_name(name):
+    assert type(ATTACKS[name]).__module__ == f"core.evaluation.attacks.{name}"

@@ -1,0 +1,109 @@
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Protocol
+
+from transformers import PreTrainedModel
+
+from core.data.corpus import AnyItem, Example, ItemEncoder
+from core.domain.items import FactItem, PairItem
+from core.domain.report import AttackOutcome, AttackPoint, AttackResult
+from core.evaluation.evaluate import evaluate
+from core.evaluation.metrics import METRICS
+from core.modeling.adapter import Adapter
+from core.modeling.base_model import BaseModel
+
+# What is asked of an item under attack. Both are largest where most is remembered.
+LEAKS = {name: METRICS[name] for name in ("extraction_strength", "exact_memorization")}
+
+NO_REFERENCE = "no reference model was given"
+
+
+class NoAttackError(Exception):
+    """The attack cannot be made, or its outcome means nothing. The message says why and goes into the report."""
+
+
+@dataclass(frozen=True)
+class AttackScene:
+    """The unlearned model, what it should have forgotten, and what an attacker may have besides.
+
+    Raises:
+        ValueError: two forget items have the same id, so their results could not be told apart.
+    """
+
+    base: BaseModel  # with the adapter attached
+    adapter: Adapter
+    encode: ItemEncoder
+    forget: Sequence[AnyItem]
+    neighbours: Sequence[AnyItem] = ()  # of the kind of the forget items, and none of them
+    benign: Sequence[AnyItem] = ()  # about nothing in particular
+    shots: Sequence[PairItem | FactItem] = ()  # to be shown in a prompt
+    reference: PreTrainedModel | None = None  # one that never saw the forget items, with the same tokenizer
+
+    def __post_init__(self) -> None:
+        """Refuse ids that are there twice."""
+        if len({str(item.id) for item in self.forget}) < len(self.forget):
+            raise ValueError("two forget items have the same id: give each its own")
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The unlearned model."""
+        return self.base.model
+
+    @property
+    def num_models(self) -> int:
+        """How many models an attack is made on."""
+        return 1 if self.reference is None else 2
+
+
+class Attack(Protocol):
+    """Something that an attacker who has the model does to get forgotten items back, within a budget."""
+
+    def cost(self, scene: AttackScene) -> int:
+        """Return about how many tokens pass forward through the model, or what costs as much as that.
+
+        A token that passes forward and backward counts three times. No model is run to tell.
+        """
+
+    def __call__(self, scene: AttackScene) -> list[AttackResult]:
+        """Return what came of each variant of the attack; the models of the scene are afterwards as they were."""
+
+
+def leak(model: PreTrainedModel, examples: Sequence[Example], *, pad_id: int) -> AttackOutcome:
+    """Return what the items leak under a model as it is. Examples of one id are several attempts at one item."""
+    measured = evaluate(model, examples, pad_id=pad_id, metrics=LEAKS).items
+    missing = {item.id: reason for item in measured for reason in item.absent.values()}
+    return worst(((item.id, item.values) for item in measured), missing=missing)
+
+
+def worst(
+    attempts: Iterable[tuple[str, Mapping[str, float]]],
+    *,
+    missing: Mapping[str, str] | None = None,
+    curve: Sequence[AttackPoint] = (),
+) -> AttackOutcome:
+    """Return the largest values of each item over all attempts at it, by id.
+
+    Args:
+        attempts: item ids and metrics; an attempt without values is none.
+        missing: reasons, used for the items that no attempt has a value of.
+        curve: passed on.
+    """
+    items: dict[str, dict[str, float]] = {}
+    for name, values in attempts:
+        if values:
+            best = items.setdefault(name, dict(values))
+            best.update({metric: max(best[metric], value) for metric, value in values.items()})
+    metrics = dict.fromkeys(metric for values in items.values() for metric in values)
+    return AttackOutcome(
+        items=items,
+        means={metric: fmean(values[metric] for values in items.values()) for metric in metrics},
+        n=len(items),
+        missing={name: reason for name, reason in (missing or {}).items() if name not in items},
+        curve=list(curve),
+    )
+
+
+def num_tokens(examples: Iterable[Example]) -> int:
+    """Return how many tokens one pass over the examples takes, padding left out."""
+    return sum(len(example.tokens) for example in examples)

@@ -1,0 +1,67 @@
+import pytest
+import torch
+from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
+
+from core.data.collate import collate
+from core.evaluation.fine_tuning import SCALING, plain_lora, take_step
+from core.modeling.adapter import target_linears
+from core.modeling.scoring import score
+from tests.fakes.tiny_models import ARCHITECTURES, tiny_model
+from tests.fakes.unlearned_model import random_adapter
+from tests.unit.core.unlearning.conftest import rows
+
+PAD = 256
+RANK = 3
+
+
+def logits(model):
+    batch = collate(rows(3, seed=1), pad_id=PAD)
+    with torch.no_grad():
+        return score(model, batch).logits
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_begins_as_the_model_it_is_put_on(architecture):
+    model = tiny_model(architecture)
+    random_adapter(model, moved=0.1)
+    before = logits(model)
+
+    with plain_lora(model, rank=RANK, seed=0) as parameters:
+        assert torch.equal(logits(model), before)
+        for parameter in parameters:
+            parameter.data.add_(0.1)
+        assert not torch.equal(logits(model), before)
+
+    assert torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_first_step_goes_against_the_gradient_of_the_weights_seen_through_the_lora(architecture):
+    """With ``B = 0`` the gradient of B is ``s G A^T``, ``G`` that of the weight; AdamW's first step is its sign."""
+    model = tiny_model(architecture)
+    random_adapter(model, moved=0.1)
+    examples, rate = rows(3, seed=1), 1e-3
+    dense = dense_gradients(model, examples)
+
+    with plain_lora(model, rank=RANK, seed=0) as parameters:
+        before = [parameter.detach().clone() for parameter in parameters]
+        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+        take_step(model, examples, optimizer, parameters, pad_id=PAD, step=0)
+        moved = [parameter.detach() - was for parameter, was in zip(parameters, before, strict=True)]
+
+    for gradient, a, by in zip(dense, before[::2], moved[1::2], strict=True):
+        expected = SCALING * gradient @ a.T
+        large = expected.abs() > 1e-3 * expected.abs().max()
+        torch.testing.assert_close(by[large], -rate * expected[large].sign(), rtol=0.05, atol=0)
+
+
+def dense_gradients(model, examples):
+    """The gradient of each linear layer's weight as (out, in)."""
+    linears = target_linears(model, "all-linear").values()
+    weights = [linear.weight.requires_grad_(True) for linear in linears]
+    scores = score(model, collate(examples, pad_id=PAD))
+    gradients = torch.autograd.grad(functional.cross_entropy(scores.logits, scores.target), weights)
+    for weight in weights:
+        weight.requires_grad_(False)
+    return [g.T if isinstance(linear, Conv1D) else g for linear, g in zip(linears, gradients, strict=True)]
