@@ -131,6 +131,9 @@ def add_model(
     retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
     holdout: Annotated[Path | None, typer.Option(help="JSON lines of items that the model never saw.")] = None,
     general: Annotated[Path | None, typer.Option(help="JSON lines of texts about nothing in particular.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Directory or HUB_ID@COMMIT of a model trained without what will be forgotten.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Register a base model, after loading it once."""
@@ -141,6 +144,7 @@ def add_model(
         retain=read_items(retain) if retain else (),
         holdout=read_items(holdout) if holdout else (),
         general=read_items(general) if general else (),
+        reference=reference,
     )
     model = register(registration, open_backends(data_dir), now=utc_now())
     console.print(f"registered [bold]{model.id}[/]: {model.architecture}, {model.num_parameters:,} parameters")

@@ -8,7 +8,7 @@ from pathlib import Path
 from cli.composition import Backends, utc_now
 from cli.errors import CommandError
 from cli.items import AnyItem
-from core.domain.base_model import RegisteredBaseModel
+from core.domain.base_model import ReferenceModel, RegisteredBaseModel
 from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items
@@ -28,6 +28,7 @@ class Registration:
     retain: Sequence[AnyItem]
     holdout: Sequence[AnyItem]
     general: Sequence[AnyItem] = ()
+    reference: str | None = None  # a directory, or a hub id with its commit behind an @
 
 
 def register(
@@ -43,15 +44,17 @@ def register(
             that stay without an owner for long, counted from then.
 
     Raises:
-        CommandError: the id is taken, or a hub id comes without the revision that pins it.
+        CommandError: the id is taken, a hub id comes without the revision that pins it, or the reference model does
+            not read the base model's tokens.
         UnsupportedBaseModelError: a job could not use this model, or an item does not fit it.
     """
-    source, revision = _pinned(registration)
+    source, revision = _pinned(registration.source, registration.revision)
     _require_free_id(registration.model_id, backends)
     # Importing torch takes seconds, which no other command should wait for.
     from core.modeling.inspect import inspect_base_model  # noqa: PLC0415
 
     found = inspect_base_model(source, revision, [*registration.retain, *registration.holdout, *registration.general])
+    reference = _reference(registration, tokenizer_json=found.tokenizer_json)
     tokenizer_key = f"tokenizers/{hashlib.sha256(found.tokenizer_json).hexdigest()}/tokenizer.json"
     backends.store.put(tokenizer_key, found.tokenizer_json)
     model = RegisteredBaseModel(
@@ -72,6 +75,7 @@ def register(
         num_retain_items=len(registration.retain),
         num_holdout_items=len(registration.holdout),
         num_general_items=len(registration.general),
+        reference=reference,
         created_at=now,
     )
     registered = (model.retain_set_id, model.holdout_set_id, model.general_set_id)
@@ -87,16 +91,29 @@ def register(
     return model
 
 
-def _pinned(registration: Registration) -> tuple[str, str | None]:
+def _reference(registration: Registration, *, tokenizer_json: bytes) -> ReferenceModel | None:
+    """Return the reference model, after loading it once; its tokens must be those of the base model."""
+    if registration.reference is None:
+        return None
+    from core.modeling.inspect import inspect_base_model  # noqa: PLC0415  # as in register
+
+    hub_id, _, commit = registration.reference.partition("@")
+    is_directory = Path(registration.reference).is_dir()
+    source, revision = _pinned(*((registration.reference, None) if is_directory else (hub_id, commit or None)))
+    found = inspect_base_model(source, revision, [])
+    if found.tokenizer_json != tokenizer_json:
+        raise CommandError("the reference model has another tokenizer than the base model: token by token they differ")
+    return ReferenceModel(source=source, revision=revision, weights_sha256=found.weights_sha256)
+
+
+def _pinned(given: str, revision: str | None) -> tuple[str, str | None]:
     """Return source and revision as every worker will understand them: an absolute path, or a pinned hub id."""
-    directory = Path(registration.source)
+    directory = Path(given)
     if directory.is_dir():
         return str(directory.resolve()), None
-    if registration.revision is None:
-        raise CommandError(
-            f"{registration.source} is no directory here; if it is a hub id, pin its commit with --revision"
-        )
-    return registration.source, registration.revision
+    if revision is None:
+        raise CommandError(f"{given} is no directory here; if it is a hub id, pin its commit")
+    return given, revision
 
 
 def _require_free_id(model_id: str, backends: Backends) -> None:

@@ -29,6 +29,19 @@ class TextFormat(BaseModel):
         return f"{join}, {end} ({why})"
 
 
+class ReferenceModel(BaseModel):
+    """A model that was trained as the base model was, but without what requests ask to be forgotten.
+
+    Nobody but the operator can know what it was trained on: a request whose texts it has seen is compared with the
+    wrong thing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str  # as of a base model
+    revision: str | None
+    weights_sha256: str
+
+
 class RegisteredBaseModel(BaseModel):
     """A base model that requests may name, with everything the light half must know about it."""
 
@@ -50,6 +63,7 @@ class RegisteredBaseModel(BaseModel):
     num_retain_items: int = Field(ge=0)
     num_holdout_items: int = Field(ge=0)
     num_general_items: int = Field(default=0, ge=0)
+    reference: ReferenceModel | None = None
     created_at: AwareDatetime
 
     @property

@@ -127,6 +127,7 @@ base_models = Table(
     Column("num_parameters", BigInteger, nullable=False),
     Column("num_layers", Integer),
     Column("linear_names", Document, nullable=False, server_default="[]"),
+    Column("reference", Document),
     Column("max_tokens", Integer, nullable=False),
     Column("text_format", Document, nullable=False),
     Column("tokenizer_key", String, nullable=False),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -62,5 +63,28 @@ def test_item_that_no_job_could_read_is_refused(directory, backends):
 
     with pytest.raises(UnsupportedBaseModelError):
         register(registration(directory, holdout=[too_long]), backends, now=START)
+
+    assert backends.base_models.list().data == ()
+
+
+def test_reference_model_is_registered_with_the_base_model(directory, backends):
+    asked = replace(registration(directory), reference=str(directory))
+
+    model = register(asked, backends, now=START)
+
+    assert model.reference is not None
+    assert (model.reference.source, model.reference.revision) == (str(directory), None)
+    assert model.reference.weights_sha256 == model.weights_sha256
+    assert backends.base_models.get("people/neo") == model
+
+
+def test_reference_model_with_other_tokens_is_refused(directory, backends, tmp_path):
+    other = byte_tokenizer()
+    other.add_tokens(["<new>"])
+    tiny_model("gpt_neo").save_pretrained(tmp_path / "reference")
+    other.save_pretrained(tmp_path / "reference")
+
+    with pytest.raises(CommandError, match="another tokenizer"):
+        register(replace(registration(directory), reference=str(tmp_path / "reference")), backends, now=START)
 
     assert backends.base_models.list().data == ()
