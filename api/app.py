@@ -15,7 +15,8 @@ from api.settings import ApiSettings
 from api.tokens import TokenCounter
 from core.domain.errors import QueueUnavailableError
 from core.jobs.cancel import Cancel
-from core.jobs.submit import Limits, Submit
+from core.jobs.intake import Limits
+from core.jobs.submit import Submit
 
 
 def build_app(services: Services, settings: ApiSettings) -> FastAPI:

@@ -1,6 +1,4 @@
-import hashlib
-import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -8,46 +6,28 @@ import structlog
 from core.domain.base_model import RegisteredBaseModel
 from core.domain.catalog import MethodOptions
 from core.domain.errors import (
-    DuplicateItemError,
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
-    ItemTooLongError,
-    ItemTooShortError,
-    LetheError,
-    NotFoundError,
     PromptRequiredError,
     RetainSetRequiredError,
     SubjectNotInPromptError,
     SubjectRequiredError,
-    TooManyItemsError,
-    UnknownBaseModelError,
 )
 from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
-from core.domain.item_set import ItemSet, dump_items, with_ids
-from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, subject_end, wordings
+from core.domain.item_set import ItemSet
+from core.domain.items import FactItem, TextItem, normalized, subject_end
 from core.domain.job import Job
 from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY
 from core.domain.request import DeletionRequest, ItemDisposition
 from core.domain.spec import JobSpec
 from core.jobs.idle_options import refuse_idle_options
+from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model, new_item_set, stored_with_row
 from core.jobs.missing_parts import refuse_missing_parts
 from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepository
 
-Items = Sequence[TextItem | PairItem | FactItem]
-CountTokens = Callable[[RegisteredBaseModel, TextItem | PairItem | FactItem], int]
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one request may hold."""
-
-    max_forget_items: int
-    max_retain_items: int
-    max_item_characters: int
 
 
 @dataclass(frozen=True)
@@ -86,13 +66,14 @@ class Submit:
         Raises:
             InvalidRequestError: one of its subclasses, naming the field; nothing was stored.
         """
-        base_model = self._base_model(submission)
-        self._check("/forget", submission.forget, self.limits.max_forget_items, base_model)
+        base_model = named_base_model(self.base_models, submission.base_model)
+        check = ItemCheck(base_model, self.limits.max_item_characters, self.count_tokens)
+        check("/forget", submission.forget, max_items=self.limits.max_forget_items)
         _refuse_unfit(submission.forget, submission.method)
         refuse_idle_options(submission.method)
         refuse_missing_parts(submission.method, base_model)
         if submission.retain is not None:
-            self._check("/retain", submission.retain, self.limits.max_retain_items, base_model)
+            check("/retain", submission.retain, max_items=self.limits.max_retain_items)
             _refuse_overlap(submission.forget, submission.retain)
         elif base_model.retain_set_id is not None:
             _refuse_empty_retain(submission.forget, self.items.get(base_model.retain_set_id).items)
@@ -107,26 +88,12 @@ class Submit:
         forget = self._item_set(submission.tenant, request_id, submission.forget)
         retain = None if submission.retain is None else self._item_set(submission.tenant, request_id, submission.retain)
         item_sets = [item_set for item_set in (forget, retain) if item_set is not None]
-        try:
-            for item_set in item_sets:
-                self.items.put(item_set)
-        except BaseException:
-            self._destroy(item_sets)
-            raise
-        try:
-            request, job = self._add(submission, base_model, forget, retain, general_set_id)
-        except LetheError:
-            self._destroy(item_sets)
-            raise
-        # Anything else leaves the texts to DestroyOrphans, which asks for their owner: a connection that breaks during
-        # the commit does not tell whether it happened, and a stored job must not lose its texts.
+        request, job = stored_with_row(
+            item_sets, self.items, lambda: self._add(submission, base_model, forget, retain, general_set_id)
+        )
         self._keep(job.id, item_sets)
         publish(job.id, jobs=self.jobs, queue=self.queue, clock=self.clock)
         return request, job
-
-    def _destroy(self, item_sets: Sequence[ItemSet]) -> None:
-        for item_set in item_sets:
-            self.items.destroy(item_set.id)
 
     def _keep(self, job_id: str, item_sets: Sequence[ItemSet]) -> None:
         try:
@@ -135,56 +102,8 @@ class Submit:
         except Exception as outage:  # noqa: BLE001  # a request that is stored must not be answered as if it were not
             log.warning("the sweep will keep the texts", job_id=job_id, error=type(outage).__qualname__)
 
-    def _base_model(self, submission: Submission) -> RegisteredBaseModel:
-        try:
-            return self.base_models.get(submission.base_model)
-        except NotFoundError as missing:
-            raise UnknownBaseModelError(
-                "no base model is registered under this id; GET /v1/base-models lists those that are",
-                param="/base_model",
-            ) from missing
-
-    def _check(self, param: str, items: Items, max_items: int, base_model: RegisteredBaseModel) -> None:
-        if len(items) > max_items:
-            raise TooManyItemsError(f"{len(items)} items; at most {max_items} fit in one request", param=param)
-        first_place: dict[str, int] = {}
-        first_id: dict[str, int] = {}
-        for place, item in enumerate(with_ids(items)):
-            where = f"{param}/{place}"
-            if characters(item) > self.limits.max_item_characters:
-                raise ItemTooLongError(
-                    f"{characters(item)} characters; at most {self.limits.max_item_characters}: split the item",
-                    param=where,
-                )
-            tokens = self.count_tokens(base_model, item)
-            longest = max([tokens, *(self.count_tokens(base_model, other) for other in wordings(item))])
-            if longest > base_model.max_tokens:
-                raise ItemTooLongError(
-                    f"{longest} tokens; this base model reads at most {base_model.max_tokens}: split the item",
-                    param=where,
-                )
-            if isinstance(item, TextItem) and tokens < 2:
-                raise ItemTooShortError(
-                    "one token has no context to be predicted from: send a longer text, or a prompt with a completion",
-                    param=where,
-                )
-            if first_place.setdefault(normalized(item), place) != place:
-                raise DuplicateItemError(
-                    f"the same content as item {first_place[normalized(item)]}: send it once", param=where
-                )
-            if first_id.setdefault(item.id or "", place) != place:
-                raise DuplicateItemError(f"the same id as item {first_id[item.id or '']}", param=f"{where}/id")
-
     def _item_set(self, tenant: str, request_id: str, items: Items) -> ItemSet:
-        named = with_ids(items)
-        return ItemSet(
-            id=new_id("set"),
-            tenant=tenant,
-            owner=request_id,
-            items=named,
-            commitment=hmac.new(self.secret, dump_items(named), hashlib.sha256).hexdigest(),
-            created_at=self.clock(),
-        )
+        return new_item_set(items, tenant=tenant, owner=request_id, secret=self.secret, now=self.clock())
 
     def _add(
         self,

@@ -30,7 +30,8 @@ from core.domain.job import Job
 from core.domain.request import DeletionRequest, Disposition
 from core.domain.states import JobState
 from core.jobs.destroy_orphans import DestroyOrphans
-from core.jobs.submit import Items, Limits, Submission, Submit
+from core.jobs.intake import Items, Limits
+from core.jobs.submit import Submission, Submit
 from tests.fakes.base_model_repository import FakeBaseModelRepository
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import BASE_MODEL, TENANT, a_base_model, an_item_set

@@ -1,0 +1,132 @@
+"""What every request that brings texts goes through: the checks of its items, and how the texts are stored."""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from core.domain.base_model import RegisteredBaseModel
+from core.domain.errors import (
+    DuplicateItemError,
+    ItemTooLongError,
+    ItemTooShortError,
+    LetheError,
+    NotFoundError,
+    TooManyItemsError,
+    UnknownBaseModelError,
+)
+from core.domain.identifiers import new_id
+from core.domain.item_set import ItemSet, dump_items, with_ids
+from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, wordings
+from core.ports import BaseModelRepository, ItemStore
+
+Items = Sequence[TextItem | PairItem | FactItem]
+CountTokens = Callable[[RegisteredBaseModel, TextItem | PairItem | FactItem], int]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one request may hold."""
+
+    max_forget_items: int
+    max_retain_items: int
+    max_item_characters: int
+
+
+@dataclass(frozen=True)
+class ItemCheck:
+    """Refuses items that cannot be measured: too many, too long, too short, or sent twice."""
+
+    base_model: RegisteredBaseModel
+    max_characters: int
+    count_tokens: CountTokens
+
+    def __call__(self, param: str, items: Items, *, max_items: int) -> None:
+        """Return if the items pass.
+
+        Raises:
+            InvalidRequestError: one of its subclasses, naming the item by its place under ``param``.
+        """
+        if len(items) > max_items:
+            raise TooManyItemsError(f"{len(items)} items; at most {max_items} fit in one request", param=param)
+        first_place: dict[str, int] = {}
+        first_id: dict[str, int] = {}
+        for place, item in enumerate(with_ids(items)):
+            where = f"{param}/{place}"
+            self._check_length(item, where)
+            if first_place.setdefault(normalized(item), place) != place:
+                raise DuplicateItemError(
+                    f"the same content as item {first_place[normalized(item)]}: send it once", param=where
+                )
+            if first_id.setdefault(item.id or "", place) != place:
+                raise DuplicateItemError(f"the same id as item {first_id[item.id or '']}", param=f"{where}/id")
+
+    def _check_length(self, item: TextItem | PairItem | FactItem, where: str) -> None:
+        if characters(item) > self.max_characters:
+            raise ItemTooLongError(
+                f"{characters(item)} characters; at most {self.max_characters}: split the item", param=where
+            )
+        tokens = self.count_tokens(self.base_model, item)
+        longest = max([tokens, *(self.count_tokens(self.base_model, other) for other in wordings(item))])
+        if longest > self.base_model.max_tokens:
+            raise ItemTooLongError(
+                f"{longest} tokens; this base model reads at most {self.base_model.max_tokens}: split the item",
+                param=where,
+            )
+        if isinstance(item, TextItem) and tokens < 2:
+            raise ItemTooShortError(
+                "one token has no context to be predicted from: send a longer text, or a prompt with a completion",
+                param=where,
+            )
+
+
+def named_base_model(base_models: BaseModelRepository, model_id: str) -> RegisteredBaseModel:
+    """Return the base model that a request names, or refuse the field by UnknownBaseModelError."""
+    try:
+        return base_models.get(model_id)
+    except NotFoundError as missing:
+        raise UnknownBaseModelError(
+            "no base model is registered under this id; GET /v1/base-models lists those that are", param="/base_model"
+        ) from missing
+
+
+def new_item_set(items: Items, *, tenant: str, owner: str, secret: bytes, now: datetime) -> ItemSet:
+    """Return the items as a set that is not stored yet, each with an id, under a commitment keyed by ``secret``."""
+    named = with_ids(items)
+    return ItemSet(
+        id=new_id("set"),
+        tenant=tenant,
+        owner=owner,
+        items=named,
+        commitment=hmac.new(secret, dump_items(named), hashlib.sha256).hexdigest(),
+        created_at=now,
+    )
+
+
+def stored_with_row(item_sets: Sequence[ItemSet], items: ItemStore, add_row: Callable[[], T]) -> T:
+    """Store the texts, first and apart, then the row that owns them, and return what ``add_row`` does.
+
+    Should the row be refused, the texts are destroyed again. Any other error leaves them to DestroyOrphans, which asks
+    for their owner: a connection that breaks during the commit does not tell whether it happened, and a stored job must
+    not lose its texts.
+    """
+    try:
+        for item_set in item_sets:
+            items.put(item_set)
+    except BaseException:
+        _destroy(item_sets, items)
+        raise
+    try:
+        return add_row()
+    except LetheError:
+        _destroy(item_sets, items)
+        raise
+
+
+def _destroy(item_sets: Sequence[ItemSet], items: ItemStore) -> None:
+    for item_set in item_sets:
+        items.destroy(item_set.id)
