@@ -1,0 +1,118 @@
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from core.data.corpus import Example
+from core.domain.report import AttackOutcome, AttackResult, QuantisedLayerSummary
+from core.evaluation.attack import NO_REFERENCE, AttackScene, leak, num_tokens
+from core.modeling.adapter import Adapter, AnchoredLinear, target_linears, weight_of
+from core.modeling.rounded_linear import RoundedLinear, added_weight, int8, nf4, nf4_step
+from core.modeling.stand_ins import stand_ins
+
+NAME = "quantisation"
+Variant = Literal["int8_base", "nf4_base", "int8_merged", "nf4_merged"]
+Rounding = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class QuantisationBudget:
+    """Which deployments are tried: the number format, and whether the adapter stays beside the base or is merged."""
+
+    variants: tuple[Variant, ...] = ("int8_base", "nf4_base", "int8_merged", "nf4_merged")
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """Serve the unlearned model in 8 or 4 bits and see what rounding brings back.
+
+    Small changes of weights vanish where the weights are rounded after the adapter was merged into them. An adapter
+    that stays beside a rounded base keeps its own precision, but the base is no longer the one it was trained on.
+    The weights of every linear layer but the head are rounded to the nearest level, without calibration.
+
+    References:
+        Zhang et al., ICLR 2025, https://arxiv.org/abs/2410.16454.
+    """
+
+    budget: QuantisationBudget = field(default_factory=QuantisationBudget)
+
+    def cost(self, scene: AttackScene) -> int:
+        """See :class:`Attack`. Rounding itself is left out: a pass of a full batch takes a multiple of it."""
+        passes = 1 + len(self.budget.variants) * scene.num_models  # one without the attack
+        return passes * num_tokens(scene.encode(scene.forget))
+
+    def __call__(self, scene: AttackScene) -> list[AttackResult]:
+        """Return a result for each deployment; that of 4 bits after merging says how large the change is, by layer."""
+        examples = scene.encode(scene.forget)
+        unattacked = leak(scene.model, examples, pad_id=scene.base.pad_id)
+        return [self._variant(scene, variant, examples, unattacked) for variant in self.budget.variants]
+
+    def _variant(
+        self, scene: AttackScene, variant: Variant, examples: Sequence[Example], unattacked: AttackOutcome
+    ) -> AttackResult:
+        reference, missing = None, {"reference": NO_REFERENCE}
+        if scene.reference is not None:
+            reference, missing = (
+                _leak_with(scene, scene.reference, _rounded_plain(scene.reference, variant), examples),
+                {},
+            )
+        return AttackResult(
+            name=NAME,
+            variant=variant,
+            budget={
+                "bits": 8 if _rounding(variant) is int8 else 4,
+                "forward_tokens": scene.num_models * num_tokens(examples),
+            },
+            attacked=_leak_with(scene, scene.model, _rounded(scene.adapter, variant), examples),
+            unattacked=unattacked,
+            reference=reference,
+            missing=missing,
+            layers=_changes(scene.adapter) if variant == "nf4_merged" else [],
+        )
+
+
+def _rounding(variant: Variant) -> Rounding:
+    return int8 if variant.startswith("int8") else nf4
+
+
+def _rounded(adapter: Adapter, variant: Variant) -> dict[str, RoundedLinear]:
+    """Return what stands in for the layers of the unlearned model.
+
+    An anchored layer holds its base layer as a linear layer of the model: that one is rounded where the adapter stays
+    beside it, and the anchored layer as a whole where it is merged.
+    """
+    every = _rounded_plain(adapter.model, variant)
+    if variant.endswith("_base"):
+        return every
+    merged = {name: RoundedLinear(layer, _rounding(variant)) for name, layer in adapter.layers.items()}
+    within = {f"{name}.base" for name in merged}
+    return merged | {name: layer for name, layer in every.items() if name not in within}
+
+
+def _rounded_plain(model: PreTrainedModel, variant: Variant) -> dict[str, RoundedLinear]:
+    linears = target_linears(model, "all-linear")
+    return {name: RoundedLinear(linear, _rounding(variant)) for name, linear in linears.items()}
+
+
+def _leak_with(
+    scene: AttackScene, model: PreTrainedModel, layers: Mapping[str, RoundedLinear], examples: Sequence[Example]
+) -> AttackOutcome:
+    with stand_ins(model, layers):
+        return leak(model, examples, pad_id=scene.base.pad_id)
+
+
+def _changes(adapter: Adapter) -> list[QuantisedLayerSummary]:
+    """Return how large the adapter's change is in each layer, in 4-bit steps: well below one, rounding undoes it."""
+    return [
+        QuantisedLayerSummary(module=name, max_change=float(steps.max()), median_change=float(steps.median()))
+        for name, layer in adapter.layers.items()
+        if len(steps := _steps(layer))
+    ]
+
+
+def _steps(layer: AnchoredLinear) -> Tensor:
+    """Return the change of each weight of a layer over its step, flat; a block of zeros has none."""
+    step = nf4_step(weight_of(layer.base))
+    return (added_weight(layer).abs() / step)[step > 0]
