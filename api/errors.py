@@ -7,6 +7,7 @@ from typing import ClassVar
 from core.domain.errors import (
     AlreadyExistsError,
     ArtifactMissingError,
+    BaseModelMismatchError,
     ConflictError,
     DuplicateItemError,
     ForgetRetainOverlapError,
@@ -18,6 +19,7 @@ from core.domain.errors import (
     LayerOutOfRangeError,
     LeaseLostError,
     LetheError,
+    NoAdapterError,
     NotFoundError,
     NotReadyError,
     OptionWithoutEffectError,
@@ -210,6 +212,9 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
     ItemTooLongError: ProblemKind(422, "Item too long", "Split the item; GET /v1/base-models states the limits."),
     TooManyItemsError: ProblemKind(422, "Too many items", "Split the request; GET /v1/base-models states the limits."),
     UnknownBaseModelError: ProblemKind(422, "Unknown base model", "Name one of GET /v1/base-models."),
+    BaseModelMismatchError: ProblemKind(
+        422, "An adapter of another base model", "Name a job on the same base model, or leave `job_id` out."
+    ),
     RetainSetRequiredError: ProblemKind(
         422, "Texts to retain are needed", "Send `retain`, or have the base model registered with a retain set."
     ),
@@ -238,6 +243,9 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
     ),
     OptionWithoutEffectError: ProblemKind(
         422, "An option without effect", "Leave out the option, or set what `detail` names with it."
+    ),
+    NoAdapterError: ProblemKind(
+        404, "No adapter was needed", "Read the report: the base model serves as it is, for it does not know the texts."
     ),
     LetheError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),
     InternalError: ProblemKind(500, "Internal error", "Report the request id to whoever runs this deployment."),

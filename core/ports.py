@@ -34,14 +34,18 @@ class Clock(Protocol):
 
 
 class JobRepository(Protocol):
-    """Deletion requests, jobs and their events. Every method is one transaction."""
+    """Deletion requests, jobs (of which some are probes) and their events. Every method is one transaction."""
 
     def add(self, request: DeletionRequest, job: Job, events: Sequence[NewEvent]) -> None:
         """Store a new request with its new job and first events, or nothing. AlreadyExistsError on a known id."""
         ...
 
+    def add_probe(self, probe: Job, events: Sequence[NewEvent]) -> None:
+        """Store a new job that serves no request, with its first events. AlreadyExistsError on a known id."""
+        ...
+
     def job(self, job_id: str, *, tenant: str | None = None) -> Job:
-        """Return the job. With a tenant, NotFoundError also when it belongs to another one."""
+        """Return the job, of either kind. With a tenant, NotFoundError also when it belongs to another one."""
         ...
 
     def jobs_by_id(self, job_ids: Collection[str]) -> dict[str, Job]:
@@ -65,7 +69,24 @@ class JobRepository(Protocol):
         state: JobState | None = None,
         base_model: str | None = None,
     ) -> Page[Job]:
-        """Return up to ``limit`` jobs, newest first, that follow the job ``after``; NotFoundError if it is unknown."""
+        """Return up to ``limit`` unlearning jobs, newest first, that follow the job ``after``.
+
+        Raises:
+            NotFoundError: ``after`` is no unlearning job of this tenant.
+        """
+        ...
+
+    def list_probes(
+        self,
+        *,
+        tenant: str,
+        after: str | None,
+        limit: int,
+        state: JobState | None = None,
+        base_model: str | None = None,
+        external_id: str | None = None,
+    ) -> Page[Job]:
+        """As :meth:`list_jobs`, for probes."""
         ...
 
     def list_requests(

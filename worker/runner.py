@@ -59,14 +59,15 @@ def run_pipeline(job: Job, monitor: DatabaseJobMonitor, backends: Backends, sett
         torch.set_num_threads(settings.torch_threads)
     work_dir = settings.work_dir / work_dir_name(job)  # the supervisor removes it, however this process ends
     work_dir.mkdir(parents=True, mode=0o700)
+    spec = job.unlearning
     task = RunTask(
         job_id=job.id,
-        spec=job.spec,
-        base_model=backends.base_models.get(job.spec.base_model),
-        forget=backends.items.get(job.spec.forget_set_id),
-        retain=_item_set(job.spec.retain_set_id or job.spec.registered_retain_set_id, backends),
-        holdout=_item_set(job.spec.holdout_set_id, backends),
-        general=_item_set(job.spec.general_set_id, backends),
+        spec=spec,
+        base_model=backends.base_models.get(spec.base_model),
+        forget=backends.items.get(spec.forget_set_id),
+        retain=_item_set(spec.retain_set_id or spec.registered_retain_set_id, backends),
+        holdout=_item_set(spec.holdout_set_id, backends),
+        general=_item_set(spec.general_set_id, backends),
         device=settings.device,
         work_dir=work_dir,
     )

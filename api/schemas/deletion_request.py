@@ -93,7 +93,7 @@ class DeletionRequestBody(Identified):
             status=request_status(request, job.state),
             is_terminal=job.state.is_terminal,
             base_model=request.base_model,
-            method=job.spec.method,
+            method=job.unlearning.method,
             num_items=request.num_items,
             dispositions=request.dispositions,
             external_id=request.external_id,

@@ -79,7 +79,7 @@ class JobBody(Identified):
             attempts=job.attempts,
             error=job.error,
             base_model=job.spec.base_model,
-            method=job.spec.method,
+            method=job.unlearning.method,
             adapter_version=None,
             created_at=job.created_at,
             started_at=job.started_at,

@@ -3,6 +3,7 @@
 LetheError
 ├── InvalidRequestError        the request itself is wrong; names the parameter and the remedy
 │   ├── UnknownBaseModelError
+│   ├── BaseModelMismatchError
 │   ├── RetainSetRequiredError
 │   ├── GeneralCorpusRequiredError
 │   ├── UnknownModuleError
@@ -16,6 +17,7 @@ LetheError
 │   ├── IllegalTransitionError
 │   └── NotReadyError
 ├── AlreadyExistsError
+├── NoAdapterError
 ├── UnauthenticatedError
 ├── StaleJobError              a compare-and-swap lost its race; read again
 ├── LeaseLostError             another attempt owns the job now
@@ -88,6 +90,12 @@ class UnknownBaseModelError(InvalidRequestError):
     code: ClassVar[str] = "unknown_base_model"
 
 
+class BaseModelMismatchError(InvalidRequestError):
+    """The request names a job whose adapter belongs to another base model."""
+
+    code: ClassVar[str] = "base_model_mismatch"
+
+
 class RetainSetRequiredError(InvalidRequestError):
     """The method needs retain texts and neither the request nor the base model has any."""
 
@@ -141,6 +149,11 @@ class NotFoundError(LetheError):
 
     code: ClassVar[str] = "not_found"
 
+    def __init__(self, message: str = "", *, param: str | None = None) -> None:
+        """Keep the JSON pointer of the field that names the thing, where it is not the path."""
+        super().__init__(message)
+        self.param = param
+
 
 class ConflictError(LetheError):
     """The request is right, but not in the present state of the thing it names."""
@@ -164,6 +177,12 @@ class AlreadyExistsError(LetheError):
     """A row with this identity exists already."""
 
     code: ClassVar[str] = "already_exists"
+
+
+class NoAdapterError(LetheError):
+    """The job trained nothing, since no action was needed: there is a report and no adapter."""
+
+    code: ClassVar[str] = "no_adapter"
 
 
 class UnauthenticatedError(LetheError):

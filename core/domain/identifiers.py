@@ -1,7 +1,7 @@
 import secrets
 from typing import Literal
 
-Prefix = Literal["dr", "job", "set", "key", "req"]
+Prefix = Literal["dr", "job", "prb", "set", "key", "req"]
 
 
 def new_id(prefix: Prefix) -> str:

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from core.domain.spec import JobSpec
+from core.domain.spec import JobSpec, ProbeSpec, Spec
 from core.domain.states import JobState, require_transition
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -19,6 +19,7 @@ class Stage(StrEnum):
     INITIALIZE = "initialize"
     TRAIN = "train"
     EVALUATE = "evaluate"
+    ATTACK = "attack"
     PACKAGE = "package"
 
 
@@ -71,13 +72,13 @@ class Package(BaseModel):
     """What a succeeded job delivers."""
 
     model_config = _FROZEN
-    adapter: StoredFile
+    adapter: StoredFile | None  # None: no action was needed, so nothing was trained
     report_json: StoredFile
     report_html: StoredFile
 
 
 class Job(BaseModel):
-    """One unlearning run. Immutable: a change is a new value, and the repository swaps it in.
+    """One run on a worker, unlearning or probe. Immutable: a change is a new value, and the repository swaps it in.
 
     ``version`` counts transitions and is what the swap compares. ``fence`` outlives the lease, so that
     a claim after a lost lease still gets a larger one.
@@ -86,7 +87,7 @@ class Job(BaseModel):
     model_config = _FROZEN
     id: str
     tenant: str
-    spec: JobSpec
+    spec: Spec
     state: JobState = JobState.QUEUED
     version: int = 0
     stage: Stage | None = None
@@ -96,10 +97,30 @@ class Job(BaseModel):
     lease: Lease | None = None
     error: PublicError | None = None
     package: Package | None = None
+    result: StoredFile | None = None  # of a probe that succeeded, as a package is of an unlearning run
     created_at: AwareDatetime
     published_at: AwareDatetime | None = None  # when the queue last took its message
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+
+    @property
+    def unlearning(self) -> JobSpec:
+        """The spec of a job that is known to be an unlearning run, by its id or by where it was listed."""
+        if not isinstance(self.spec, JobSpec):
+            raise TypeError(f"{self.id} is no unlearning run")
+        return self.spec
+
+    @property
+    def probe(self) -> ProbeSpec:
+        """The spec of a job that is known to be a probe."""
+        if not isinstance(self.spec, ProbeSpec):
+            raise TypeError(f"{self.id} is no probe")
+        return self.spec
+
+    @property
+    def external_id(self) -> str | None:
+        """The client's name for a probe. That of an unlearning run is in the requests that it serves."""
+        return self.spec.external_id if isinstance(self.spec, ProbeSpec) else None
 
     def claimed(self, *, owner: str, now: datetime, expires_at: datetime) -> Self:
         """Return the job as running under a new lease; the attempt is counted here, whatever becomes of it."""
@@ -135,13 +156,14 @@ class Job(BaseModel):
         now: datetime,
         error: PublicError | None = None,
         package: Package | None = None,
+        result: StoredFile | None = None,
     ) -> Self:
         """Return the job in a terminal state, without lease.
 
         One that succeeded is in no stage and all done; any other keeps how far it was, which helps to say why.
         """
         require_transition(self.state, state)
-        ended = self._changed(state=state, lease=None, finished_at=now, error=error, package=package)
+        ended = self._changed(state=state, lease=None, finished_at=now, error=error, package=package, result=result)
         if state is not JobState.SUCCEEDED:
             return ended
         return ended.model_copy(update={"stage": None, "progress": self.progress.done()})

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from core.domain.errors import LeaseLostError, StaleJobError
 from core.domain.events import EventType, Level, NewEvent
-from core.domain.job import Job, Package, PublicError
+from core.domain.job import Job, Package, PublicError, StoredFile
 from core.domain.request import Disposition, ItemDisposition, disposition_at_end
 from core.domain.states import JobState
 from core.jobs.submit import publish
@@ -54,14 +54,18 @@ class Attempts:
             LeaseLostError: the job was cancelled meanwhile or belongs to another attempt; the package is not delivered.
         """
 
-        def deliver(present: Job) -> None:
-            if present.state is not JobState.RUNNING:
-                raise LeaseLostError(f"job {job.id} is {present.state}; its package is not delivered")
-            ended = present.ended(JobState.SUCCEEDED, now=self.clock(), package=package)
-            event = self._event(EventType.SUCCEEDED, "adapter and report are ready")
-            self.jobs.save(present, ended, [event], dispositions)
+        def ended(present: Job) -> Job:
+            return present.ended(JobState.SUCCEEDED, now=self.clock(), package=package)
 
-        self._decide(job, deliver)
+        self._decide(job, lambda present: self._deliver(present, ended, "adapter and report are ready", dispositions))
+
+    def answer(self, probe: Job, result: StoredFile) -> None:
+        """End the attempt at a probe with its result. Raises as :meth:`succeed`."""
+
+        def ended(present: Job) -> Job:
+            return present.ended(JobState.SUCCEEDED, now=self.clock(), result=result)
+
+        self._decide(probe, lambda present: self._deliver(present, ended, "the result is ready", ()))
 
     def fail(self, job: Job, error: PublicError) -> None:
         """End the job for good: another attempt would fail the same way."""
@@ -100,6 +104,13 @@ class Attempts:
                 raise LeaseLostError(f"attempt {job.fence} of job {job.id} is over")
             with suppress(StaleJobError):
                 return decision(present)
+
+    def _deliver(
+        self, present: Job, ended: Callable[[Job], Job], message: str, dispositions: Sequence[ItemDisposition]
+    ) -> None:
+        if present.state is not JobState.RUNNING:
+            raise LeaseLostError(f"job {present.id} is {present.state}; what it made is not delivered")
+        self.jobs.save(present, ended(present), [self._event(EventType.SUCCEEDED, message)], dispositions)
 
     def _give_back(self, present: Job, *, reason: str, count_attempt: bool) -> None:
         if present.state is JobState.CANCELLING:

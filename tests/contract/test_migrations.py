@@ -9,13 +9,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from core.backends.sql.base_model_repository import SqlBaseModelRepository
 from core.backends.sql.engine import open_engine
+from core.backends.sql.job_repository import SqlJobRepository
+from core.backends.sql.job_row import job_row
 from core.backends.sql.migrate import is_current, upgrade
-from core.backends.sql.tables import base_models, metadata
-from tests.fakes.examples import a_base_model
+from core.backends.sql.tables import base_models, jobs, metadata
+from tests.fakes.examples import TENANT, a_base_model, a_job
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -32,6 +34,13 @@ def differences(url: str) -> list[object]:
         found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
     engine.dispose()
     return found
+
+
+def upgrade_to(revision: str, connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "core.backends.sql:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_the_newest_schema_is_that_of_the_tables(empty_url: str):
@@ -94,11 +103,8 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str):
 def test_a_base_model_of_an_earlier_schema_stays_and_its_layers_are_not_known(empty_url: str):
     registered = a_base_model().model_copy(update={"num_layers": None, "linear_names": ()})
     engine = open_engine(empty_url)
-    config = Config()
-    config.set_main_option("script_location", "core.backends.sql:migrations")
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+        upgrade_to("0002", connection)
         connection.execute(
             base_models.insert(), [registered.model_dump(exclude={"num_layers", "linear_names", "reference"})]
         )
@@ -106,6 +112,21 @@ def test_a_base_model_of_an_earlier_schema_stays_and_its_layers_are_not_known(em
     upgrade(empty_url)
 
     assert SqlBaseModelRepository(engine).get(registered.id) == registered
+    engine.dispose()
+
+
+def test_a_job_of_an_earlier_schema_stays_and_is_an_unlearning_run(empty_url: str):
+    job = a_job()
+    row = {name: value for name, value in job_row(job).items() if name not in {"kind", "external_id", "result"}}
+    row["spec"] = {name: value for name, value in row["spec"].items() if name != "kind"}
+    engine = open_engine(empty_url)
+    with engine.begin() as connection:
+        upgrade_to("0004", connection)
+        connection.execute(jobs.insert(), [row | {"last_seq": 0}])
+
+    upgrade(empty_url)
+
+    assert SqlJobRepository(engine).list_jobs(tenant=TENANT, after=None, limit=9).data == (job,)
     engine.dispose()
 
 

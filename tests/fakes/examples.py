@@ -10,7 +10,7 @@ from core.domain.item_set import ItemSet
 from core.domain.items import PairItem
 from core.domain.job import Job, Package, StoredFile
 from core.domain.request import DeletionRequest, ItemDisposition
-from core.domain.spec import JobSpec
+from core.domain.spec import JobSpec, ProbeSpec
 from tests.fakes.clock import START
 
 TENANT = "acme"
@@ -83,6 +83,29 @@ def a_job(
     return Job(id=job_id or new_id("job"), tenant=tenant, spec=spec, created_at=created_at)
 
 
+def a_probe(
+    probe_id: str | None = None,
+    *,
+    tenant: str = TENANT,
+    base_model: str = BASE_MODEL,
+    external_id: str | None = None,
+    item_set_id: str = "set_probed",
+    created_at: datetime = START,
+) -> Job:
+    """Return a queued probe."""
+    spec = ProbeSpec(
+        base_model=base_model,
+        weights_sha256="ab" * 32,
+        policy="standard-1",
+        item_set_id=item_set_id,
+        num_items=2,
+        holdout_set_id=None,
+        external_id=external_id,
+        metadata={"ticket": "42"},
+    )
+    return Job(id=probe_id or new_id("prb"), tenant=tenant, spec=spec, created_at=created_at)
+
+
 def a_request(
     job: Job, request_id: str | None = None, *, external_id: str | None = None, num_items: int = 2
 ) -> DeletionRequest:
@@ -109,3 +132,8 @@ def a_package() -> Package:
     names = ("adapter.zip", "report.json", "report.html")
     adapter, report_json, report_html = (StoredFile(key=f"packages/{name}", sha256="cd" * 32, size=9) for name in names)
     return Package(adapter=adapter, report_json=report_json, report_html=report_html)
+
+
+def a_result() -> StoredFile:
+    """Return the file of a probe that succeeded."""
+    return StoredFile(key="probes/result.json", sha256="cd" * 32, size=9)

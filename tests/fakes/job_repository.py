@@ -7,6 +7,7 @@ from core.domain.errors import AlreadyExistsError, LeaseLostError, NotFoundError
 from core.domain.events import Event, NewEvent
 from core.domain.job import Job, Progress, Stage
 from core.domain.request import DeletionRequest, ItemDisposition, RequestSummary
+from core.domain.spec import JobKind
 from core.domain.states import JobState
 from core.ports import Page
 
@@ -31,6 +32,13 @@ class FakeJobRepository:
             self._jobs[job.id] = job
             self._requests[request.id] = request
             self._append(job.id, events)
+
+    def add_probe(self, probe: Job, events: Sequence[NewEvent]) -> None:
+        with self._lock:
+            if probe.id in self._jobs:
+                raise AlreadyExistsError(f"probe {probe.id} exists")
+            self._jobs[probe.id] = probe
+            self._append(probe.id, events)
 
     def job(self, job_id: str, *, tenant: str | None = None) -> Job:
         with self._lock:
@@ -63,14 +71,20 @@ class FakeJobRepository:
         state: JobState | None = None,
         base_model: str | None = None,
     ) -> Page[Job]:
-        cursor = None if after is None else self.job(after, tenant=tenant)
-        with self._lock:
-            matching = [
-                job
-                for job in self._jobs.values()
-                if job.tenant == tenant and state in {None, job.state} and base_model in {None, job.spec.base_model}
-            ]
-        return _page(matching, cursor, limit)
+        return self._listed("unlearning", tenant, after, limit, {"state": state, "base_model": base_model})
+
+    def list_probes(
+        self,
+        *,
+        tenant: str,
+        after: str | None,
+        limit: int,
+        state: JobState | None = None,
+        base_model: str | None = None,
+        external_id: str | None = None,
+    ) -> Page[Job]:
+        wanted = {"state": state, "base_model": base_model, "external_id": external_id}
+        return self._listed("probe", tenant, after, limit, wanted)
 
     def list_requests(
         self,
@@ -153,6 +167,20 @@ class FakeJobRepository:
         with self._lock:
             states = [job.state for job in self._jobs.values()]
         return {state: states.count(state) for state in JobState}
+
+    def _listed(
+        self, kind: JobKind, tenant: str, after: str | None, limit: int, wanted: dict[str, str | None]
+    ) -> Page[Job]:
+        cursor = None if after is None else self.job(after, tenant=tenant)
+        if cursor is not None and cursor.spec.kind != kind:
+            raise NotFoundError(f"{after} is not in this list")
+
+        def matches(job: Job) -> bool:
+            found = {"state": job.state, "base_model": job.spec.base_model, "external_id": job.external_id}
+            asked = {name: value for name, value in wanted.items() if value is not None}
+            return (job.tenant, job.spec.kind) == (tenant, kind) and asked.items() <= found.items()
+
+        return _page(self._where(matches), cursor, limit)
 
     def _where(self, matches: Callable[[Job], bool]) -> list[Job]:
         with self._lock:

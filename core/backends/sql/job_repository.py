@@ -16,6 +16,7 @@ from core.domain.errors import AlreadyExistsError, LeaseLostError, NotFoundError
 from core.domain.events import Event, NewEvent
 from core.domain.job import Job, Progress, Stage
 from core.domain.request import DeletionRequest, ItemDisposition, RequestSummary
+from core.domain.spec import JobKind
 from core.domain.states import JobState
 from core.ports import Page
 
@@ -34,11 +35,18 @@ class SqlJobRepository:
         """See the port."""
         try:
             with self.engine.begin() as connection:
-                connection.execute(jobs.insert().values(**job_row(job), last_seq=len(events)))
-                _append(connection, job.id, events, last_seq=len(events))
+                _insert_job(connection, job, events)
                 _insert_request(connection, request)
         except IntegrityError as taken:
             raise AlreadyExistsError(f"job {job.id} or request {request.id} exists") from taken
+
+    def add_probe(self, probe: Job, events: Sequence[NewEvent]) -> None:
+        """See the port."""
+        try:
+            with self.engine.begin() as connection:
+                _insert_job(connection, probe, events)
+        except IntegrityError as taken:
+            raise AlreadyExistsError(f"probe {probe.id} exists") from taken
 
     def job(self, job_id: str, *, tenant: str | None = None) -> Job:
         """See the port."""
@@ -73,9 +81,21 @@ class SqlJobRepository:
     ) -> Page[Job]:
         """See the port."""
         filters = {"state": state, "base_model": base_model}
-        with reading(self.engine) as connection:
-            rows = _following(connection, jobs, filters, tenant=tenant, after=after, limit=limit + 1)
-        return Page(data=tuple(job_of(row) for row in rows[:limit]), has_more=len(rows) > limit)
+        return self._listed("unlearning", filters, tenant=tenant, after=after, limit=limit)
+
+    def list_probes(
+        self,
+        *,
+        tenant: str,
+        after: str | None,
+        limit: int,
+        state: JobState | None = None,
+        base_model: str | None = None,
+        external_id: str | None = None,
+    ) -> Page[Job]:
+        """See the port."""
+        filters = {"state": state, "base_model": base_model, "external_id": external_id}
+        return self._listed("probe", filters, tenant=tenant, after=after, limit=limit)
 
     def list_requests(
         self,
@@ -165,6 +185,15 @@ class SqlJobRepository:
             counts = {row[0]: row[1] for row in connection.execute(counted)}
         return {state: counts.get(state, 0) for state in JobState}
 
+    def _listed(
+        self, kind: JobKind, filters: dict[str, str | None], *, tenant: str, after: str | None, limit: int
+    ) -> Page[Job]:
+        with reading(self.engine) as connection:
+            if after is not None and _require(connection, jobs, after, tenant).kind != kind:
+                raise NotFoundError(f"{after} is not in this list")
+            rows = _following(connection, jobs, {"kind": kind, **filters}, tenant=tenant, after=after, limit=limit + 1)
+        return Page(data=tuple(job_of(row) for row in rows[:limit]), has_more=len(rows) > limit)
+
     def _jobs(self, query: Select[Any]) -> tuple[Job, ...]:
         """Return the jobs that can be read: one row of another release must not keep the others from recovery."""
         with reading(self.engine) as connection:
@@ -220,6 +249,11 @@ def _update_leased(connection: Connection, job_id: str, fence: int, changes: dic
 def _append(connection: Connection, job_id: str, events: Sequence[NewEvent], *, last_seq: int) -> None:
     if events:
         connection.execute(job_events.insert(), event_rows(job_id, events, last_seq=last_seq))
+
+
+def _insert_job(connection: Connection, job: Job, events: Sequence[NewEvent]) -> None:
+    connection.execute(jobs.insert().values(**job_row(job), last_seq=len(events)))
+    _append(connection, job.id, events, last_seq=len(events))
 
 
 def _insert_request(connection: Connection, request: DeletionRequest) -> None:

@@ -57,7 +57,10 @@ jobs = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("tenant", String, nullable=False),
-    Column("base_model", String, nullable=False),  # also in the spec; here for lists to filter by
+    # Three that are also in the spec, and here for lists to filter by.
+    Column("kind", String(16), nullable=False, server_default="unlearning"),
+    Column("base_model", String, nullable=False),
+    Column("external_id", String),
     Column("spec", Document, nullable=False),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),
@@ -69,12 +72,14 @@ jobs = Table(
     Column("lease_expires_at", UtcDateTime),
     Column("error", Document),
     Column("package", Document),
+    Column("result", Document),
     Column("created_at", UtcDateTime, nullable=False),
     Column("published_at", UtcDateTime),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("last_seq", Integer, nullable=False),  # of its events; the row lock that moves it keeps them gapless
-    Index(None, "tenant", "created_at", "id"),
+    Index(None, "tenant", "kind", "created_at", "id"),
+    Index(None, "tenant", "external_id"),
     Index(None, "state", "lease_expires_at"),
     Index(None, "state", "published_at"),
 )

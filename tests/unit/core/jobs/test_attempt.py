@@ -11,7 +11,7 @@ from core.domain.states import JobState
 from core.jobs.attempt import ATTEMPTS_EXHAUSTED, Attempts
 from core.jobs.cancel import Cancel
 from tests.fakes.clock import FakeClock
-from tests.fakes.examples import TENANT, a_job, a_package, a_request, an_event
+from tests.fakes.examples import TENANT, a_job, a_package, a_probe, a_request, a_result, an_event
 from tests.fakes.job_queue import FakeJobQueue
 from tests.fakes.job_repository import FakeJobRepository
 
@@ -121,6 +121,34 @@ def test_succeed_is_refused_when_the_job_is_cancelling(attempts: Attempts, clock
         attempts.succeed(job, a_package(), [])
 
     assert attempts.jobs.job(job.id).package is None
+
+
+def claimed_probe(attempts: Attempts) -> Job:
+    probe = a_probe()
+    attempts.jobs.add_probe(probe, [an_event()])
+    claimed = attempts.claim(probe.id, owner="worker-1")
+    assert claimed is not None
+    return claimed
+
+
+def test_answer_ends_a_probe_with_its_result(attempts: Attempts, clock: FakeClock):
+    probe = claimed_probe(attempts)
+
+    attempts.answer(probe, a_result())
+
+    ended = attempts.jobs.job(probe.id)
+    assert (ended.state, ended.result, ended.package, ended.lease) == (JobState.SUCCEEDED, a_result(), None, None)
+    assert last_event(attempts, probe) == "job.succeeded"
+
+
+def test_answer_is_refused_when_the_probe_is_cancelling(attempts: Attempts, clock: FakeClock):
+    probe = claimed_probe(attempts)
+    Cancel(attempts.jobs, clock)(probe.id, tenant=TENANT)
+
+    with pytest.raises(LeaseLostError):
+        attempts.answer(probe, a_result())
+
+    assert attempts.jobs.job(probe.id).result is None
 
 
 def test_fail_ends_the_job_with_a_public_reason(attempts: Attempts):
