@@ -59,6 +59,18 @@ class ItemEncoder:
         """
         return [self._encode(item) for item in items]
 
+    def opened(self, item: PairItem | FactItem, opening: str) -> Example:
+        """Return the pair with words between prompt and completion that are read but not scored.
+
+        They open the reply: in a chat they stand in the assistant's turn, before the completion.
+
+        Raises:
+            UnsupportedBaseModelError: as when the encoder is called.
+        """
+        reply = item.model_copy(update={"completion": f"{opening} {item.completion.lstrip()}"})
+        text, start, end, special = self._render(reply)
+        return self._example(reply, text, start=start + len(opening), end=end, special=special)
+
     def subject_place(self, item: FactItem) -> int:
         """Return the place of the token that holds the last character of the subject, where it last is in the prompt.
 
@@ -76,6 +88,9 @@ class ItemEncoder:
 
     def _encode(self, item: AnyItem) -> Example:
         text, start, end, special = self._render(item)
+        return self._example(item, text, start=start, end=end, special=special)
+
+    def _example(self, item: AnyItem, text: str, *, start: int, end: int, special: bool) -> Example:
         tokens, spans = self._tokenize(text, special=special)
         first = min((place for place, (_, stop) in spans.items() if stop > start), default=len(tokens))
         last = max((place for place, (begin, stop) in spans.items() if begin < end and stop > begin), default=-1)

@@ -109,6 +109,20 @@ def test_reply_that_occurs_in_the_chat_markup_is_still_the_reply(completion):
     assert tokenizer.decode(list(example.tokens[-example.num_trailing :])) == "<|im_end|>\n"
 
 
+@pytest.mark.parametrize("join", ["separator", "chat_template"])
+@pytest.mark.parametrize("completion", ["yes", " yes", "end"])
+def test_opening_of_a_reply_is_read_and_not_scored(join, completion):
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = CHAT_ML
+    pair = PairItem(id="a", prompt="Q?", completion=completion)
+    example = ItemEncoder(tokenizer, TextFormat(join=join, separator=" "), 200).opened(pair, "It is the end:")
+    before = {"separator": "Q? It is the end:", "chat_template": "<|im_start|>assistant\nIt is the end:"}
+    assert example.id == "a"
+    assert tokenizer.decode(list(example.tokens[: example.first_label])).endswith(before[join])
+    assert answer_text(example) == f" {completion.strip()}"
+    assert example.num_trailing == encode(pair, TextFormat(join=join, separator=" "), tokenizer=tokenizer).num_trailing
+
+
 def test_chat_template_that_changes_the_reply_is_refused():
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = "{% for m in messages %}<{{ m['content'].split('</think>')[-1] }}>{% endfor %}"
