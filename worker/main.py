@@ -6,7 +6,8 @@ from typing import Protocol
 
 from celery.signals import setup_logging, worker_shutting_down
 
-from worker.composition import JOB_TASK, attempts_of, open_backends
+from core.jobs.destroy_probed import DestroyProbed
+from worker.composition import JOB_TASK, attempts_of, open_backends, utc_now
 from worker.consumption import ConsumptionWatch, end_when_stalled
 from worker.logs import configure_logging, get_logger
 from worker.scratch import clear_abandoned
@@ -37,6 +38,7 @@ def create_worker(settings: WorkerSettings) -> WorkerProgram:
     supervisor = Supervisor(
         attempts=attempts_of(settings, backends),
         store=backends.store,
+        destroy_probed=DestroyProbed(backends.jobs, backends.items, utc_now),
         command=settings.runner_command,
         owner=f"{socket.gethostname()}/{os.getpid()}",
         work_dir=settings.work_dir,

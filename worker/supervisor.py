@@ -10,6 +10,7 @@ from core.domain.errors import LeaseLostError
 from core.domain.job import Job
 from core.domain.states import JobState
 from core.jobs.attempt import Attempts
+from core.jobs.destroy_probed import DestroyProbed
 from core.ports import ArtifactStore
 from worker.checkpoints import discard_if_ended
 from worker.exit_codes import RunnerExit, reason_for
@@ -41,6 +42,7 @@ class Supervisor:
 
     attempts: Attempts
     store: ArtifactStore
+    destroy_probed: DestroyProbed
     command: Sequence[str]
     owner: str
     work_dir: Path
@@ -70,6 +72,7 @@ class Supervisor:
             clear_older_attempts(self.work_dir, job)
             with bound_contextvars(attempt=job.attempts):
                 self._run(job)
+        self.destroy_probed.of(job_id)
         discard_if_ended(job_id, jobs=self.attempts.jobs, store=self.store)
 
     def _run(self, job: Job) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from core.jobs.destroy_orphans import DestroyOrphans
+from core.jobs.destroy_probed import DestroyProbed
 from core.jobs.sweep import Sweep
 from core.ports import ArtifactStore
 from worker.checkpoints import discard_all_of_ended
@@ -24,16 +25,20 @@ def main() -> None:
     backends = open_backends(settings)
     sweep = Sweep(attempts_of(settings, backends), timedelta(seconds=settings.lost_after_seconds))
     destroy_orphans = DestroyOrphans(backends.items, backends.jobs, backends.base_models, utc_now)
+    destroy_probed = DestroyProbed(backends.jobs, backends.items, utc_now)
     log.info("sweeper starts", interval_seconds=settings.sweep_interval_seconds)
     while not stopping.wait(settings.sweep_interval_seconds):
-        sweep_once(sweep, destroy_orphans, backends.store)
+        sweep_once(sweep, destroy_orphans, destroy_probed, backends.store)
 
 
-def sweep_once(sweep: Sweep, destroy_orphans: DestroyOrphans, store: ArtifactStore) -> None:
+def sweep_once(
+    sweep: Sweep, destroy_orphans: DestroyOrphans, destroy_probed: DestroyProbed, store: ArtifactStore
+) -> None:
     """Sweep, and remove texts and checkpoints that nobody needs. What is away now is met again next time."""
     steps: dict[str, Callable[[], None]] = {
         "hand back and publish jobs": lambda: _sweep(sweep),
         "destroy texts without a request": lambda: _destroy(destroy_orphans),
+        "destroy texts of ended probes": lambda: _destroy_probed(destroy_probed),
         "remove checkpoints": lambda: discard_all_of_ended(jobs=sweep.attempts.jobs, store=store),
     }
     for doing, step in steps.items():
@@ -53,6 +58,11 @@ def _sweep(sweep: Sweep) -> None:
 def _destroy(destroy_orphans: DestroyOrphans) -> None:
     if orphans := destroy_orphans():
         log.info("texts without a request destroyed", sets=orphans)
+
+
+def _destroy_probed(destroy_probed: DestroyProbed) -> None:
+    if probed := destroy_probed():
+        log.info("texts of ended probes destroyed", sets=probed)
 
 
 if __name__ == "__main__":

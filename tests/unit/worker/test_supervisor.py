@@ -7,6 +7,9 @@ import pytest
 
 from core.domain.states import JobState
 from core.jobs.cancel import Cancel
+from core.jobs.destroy_probed import DestroyProbed
+from tests.fakes.examples import a_probe, an_item_set
+from tests.fakes.item_store import FakeItemStore
 from worker.checkpoints import checkpoint_key
 from worker.exit_codes import RunnerExit
 from worker.processes import group_is_alive
@@ -14,7 +17,12 @@ from worker.supervisor import Supervisor
 
 
 @pytest.fixture
-def supervise(attempts, store, tmp_path):
+def items():
+    return FakeItemStore()
+
+
+@pytest.fixture
+def supervise(attempts, store, items, clock, tmp_path):
     """Return a supervisor whose runner is a small script of the test's own, in a real process."""
 
     def make(script, **changes):
@@ -22,6 +30,7 @@ def supervise(attempts, store, tmp_path):
         options = {
             "attempts": attempts,
             "store": store,
+            "destroy_probed": DestroyProbed(attempts.jobs, items, clock),
             "command": [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
             "owner": "this worker",
             "work_dir": tmp_path / "work",
@@ -111,6 +120,20 @@ def test_last_attempt_without_result_fails_the_job_and_removes_its_checkpoint(su
 
     assert jobs.job(queued.id).error.code == "attempts_exhausted"
     assert not store.exists(checkpoint_key(queued.id))
+
+
+def test_texts_of_a_probe_stay_for_its_next_attempt_and_go_with_its_end(supervise, jobs, items):
+    probe = a_probe(item_set_id="set_probed")
+    jobs.add_probe(probe, [])
+    items.put(an_item_set("set_probed", owner=probe.id))
+    supervisor = supervise("raise SystemExit(7)")
+
+    for _ in range(3):
+        assert "set_probed" in items.sets
+        supervisor(probe.id)
+
+    assert jobs.job(probe.id).state is JobState.FAILED
+    assert items.sets == {}
 
 
 def test_claim_removes_what_a_killed_worker_left_of_older_attempts(supervise, attempts, queued, tmp_path):
