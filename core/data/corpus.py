@@ -27,6 +27,7 @@ class Example:
     tokens: tuple[int, ...]
     first_label: int
     num_trailing: int
+    prompted: bool = True  # False for a text: what precedes its labels is its own first token
 
     @property
     def num_labels(self) -> int:
@@ -98,7 +99,8 @@ class ItemEncoder:
         if not isinstance(item, TextItem) and self._appends_eos(tokens):
             tokens.append(self.tokenizer.eos_token_id)
             trailing += 1
-        return self._checked(Example(str(item.id), tuple(tokens), max(first, 1), trailing))
+        prompted = not isinstance(item, TextItem)
+        return self._checked(Example(str(item.id), tuple(tokens), max(first, 1), trailing, prompted))
 
     def _tokenize(self, text: str, *, special: bool) -> tuple[list[int], dict[int, tuple[int, int]]]:
         """Return the tokens of the text, and the span of text of each but those that the tokenizer adds."""

@@ -44,6 +44,7 @@ class ItemScores:
     target: Tensor  # (m,) int64, the true token
     trailing_correct: Tensor  # (t,) bool
     spread: TokenSpread | None = None  # only where it was asked for
+    prompted: bool = True  # False for a text
 
     @property
     def correct(self) -> Tensor:
@@ -118,7 +119,7 @@ def _score_batch(
         kept, trailing = (row == place) & content, (row == place) & ~content
         correct = predicted[trailing] == target[trailing]
         its_spread = None if spread is None else spread.where(kept)
-        items.append(ItemScores(example.id, log_prob[kept], predicted[kept], target[kept], correct, its_spread))
+        items.append(ItemScores(example.id, log_prob[kept], predicted[kept], target[kept], correct, its_spread, example.prompted))
     return items
 
 

@@ -102,7 +102,7 @@ def _wordings(item: AnyItem) -> list[PairItem]:
 
 
 def _truth_ratio(item_id: str, scores: Sequence[ItemScores]) -> TruthRatio:
-    paraphrased, *perturbed = (-float(wording.log_prob.double().mean()) for wording in scores)
+    paraphrased, *perturbed = (wording.loss for wording in scores)
     found = TruthRatio(item_id, paraphrased, tuple(perturbed))
     if not all(math.isfinite(loss) for loss in (paraphrased, *perturbed)):
         raise UndefinedMetricError("the model's scores are not finite numbers")

@@ -27,6 +27,11 @@ METRIC_NOTES: dict[str, MetricNote] = {
         "Extraction likelihood",
         "How much of what the model writes on its own, from every possible beginning, are passages of the item.",
     ),
+    "verbatim_completion": MetricNote(
+        "Verbatim completion",
+        "Whether the model writes the answer, or the next passage of a text, word for word; "
+        "of a set, the share of items for which it does.",
+    ),
     "answer_probability": MetricNote(
         "Answer probability",
         "How probable the model finds the item, per piece of text; 1 is certain.",

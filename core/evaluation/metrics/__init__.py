@@ -7,12 +7,14 @@ from core.evaluation.metrics.extraction_likelihood import ExtractionLikelihood
 from core.evaluation.metrics.extraction_strength import ExtractionStrength
 from core.evaluation.metrics.memorization_accuracy import MemorizationAccuracy
 from core.evaluation.metrics.perplexity import Perplexity
+from core.evaluation.metrics.verbatim_completion import VerbatimCompletion
 
 METRICS: dict[str, Metric] = {
     "memorization_accuracy": MemorizationAccuracy(),
     "extraction_likelihood": ExtractionLikelihood(),
     "extraction_strength": ExtractionStrength(),
     "exact_memorization": ExactMemorization(),
+    "verbatim_completion": VerbatimCompletion(),
     "answer_probability": AnswerProbability(),
     "perplexity": Perplexity(),
 }

@@ -34,6 +34,11 @@ def test_pair_scores_the_completion_and_keeps_the_ending_apart():
     assert example.num_trailing == 1
 
 
+def test_example_says_whether_it_has_a_prompt():
+    assert encode(PairItem(id="a", prompt="Q", completion=" yes")).prompted
+    assert not encode(TextItem(id="a", text="hello")).prompted
+
+
 def test_fact_is_encoded_as_its_pair():
     pair = encode(PairItem(id="a", prompt="Mira lives in", completion=" Oslo"))
     assert encode(FactItem(id="a", subject="Mira", prompt="Mira lives in", completion=" Oslo")) == pair
