@@ -119,7 +119,9 @@ def _score_batch(
         kept, trailing = (row == place) & content, (row == place) & ~content
         correct = predicted[trailing] == target[trailing]
         its_spread = None if spread is None else spread.where(kept)
-        items.append(ItemScores(example.id, log_prob[kept], predicted[kept], target[kept], correct, its_spread, example.prompted))
+        items.append(
+            ItemScores(example.id, log_prob[kept], predicted[kept], target[kept], correct, its_spread, example.prompted)
+        )
     return items
 
 
