@@ -7,7 +7,7 @@ from core.domain.states import JobState
 from core.jobs.attempt import Attempts
 from core.ports import ArtifactStore
 from worker.checkpoints import discard_if_ended
-from worker.delivery import Outcome, deliver
+from worker.delivery import Answer, Outcome, deliver, deliver_answer
 from worker.exit_codes import RunnerExit
 from worker.logs import get_logger
 from worker.monitor import DatabaseJobMonitor
@@ -28,7 +28,7 @@ class Execution:
 
     attempts: Attempts
     store: ArtifactStore
-    recipe: Callable[[Job, DatabaseJobMonitor], Outcome]
+    recipe: Callable[[Job, DatabaseJobMonitor], Outcome | Answer]
     checkpoint_seconds: float = 15.0
 
     def __call__(self, job_id: str, fence: int) -> RunnerExit:
@@ -70,8 +70,21 @@ class Execution:
             log.warning("the job failed", code=failure.code)
             self._fail(job, PublicError(code=failure.code, message=str(failure)))
         else:
-            self._succeed(job, monitor, outcome)
+            self._end(job, monitor, outcome)
         self._discard_checkpoint(job)
+
+    def _end(self, job: Job, monitor: DatabaseJobMonitor, outcome: Outcome | Answer) -> None:
+        match outcome:
+            case Outcome():
+                self._succeed(job, monitor, outcome)
+            case Answer():
+                self._answer(job, monitor, outcome)
+
+    def _answer(self, probe: Job, monitor: DatabaseJobMonitor, answer: Answer) -> None:
+        result = outlast(lambda: deliver_answer(answer, self.store), seconds=_OUTAGE_SECONDS, doing="store the result")
+        monitor.flush()
+        outlast(lambda: self.attempts.answer(probe, result), seconds=_OUTAGE_SECONDS, doing="record the result")
+        log.info("the probe succeeded", result_sha256=result.sha256)
 
     def _succeed(self, job: Job, monitor: DatabaseJobMonitor, outcome: Outcome) -> None:
         package = outlast(lambda: deliver(outcome, self.store), seconds=_OUTAGE_SECONDS, doing="store the package")
@@ -81,7 +94,7 @@ class Execution:
             seconds=_OUTAGE_SECONDS,
             doing="record the success",
         )
-        log.info("the job succeeded", adapter_sha256=package.adapter.sha256)
+        log.info("the job succeeded", adapter_sha256=package.adapter.sha256 if package.adapter else None)
 
     def _fail(self, job: Job, error: PublicError) -> None:
         outlast(lambda: self.attempts.fail(job, error), seconds=_OUTAGE_SECONDS, doing="record the failure")

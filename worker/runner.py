@@ -10,12 +10,14 @@ import structlog
 
 from core.domain.item_set import ItemSet
 from core.domain.job import Job
+from core.domain.spec import ProbeSpec
 from worker.composition import Backends, attempts_of, open_backends, utc_now
-from worker.delivery import Outcome
+from worker.delivery import Answer, Outcome
 from worker.execution import Execution, StopRequestedError
 from worker.logs import configure_logging
 from worker.monitor import DatabaseJobMonitor
 from worker.orphan import end_with_parent
+from worker.probing import run_probe
 from worker.scratch import work_dir_name
 from worker.settings import WorkerSettings
 
@@ -47,7 +49,9 @@ def main() -> None:
     os._exit(exit_code)
 
 
-def run_pipeline(job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings) -> Outcome:
+def run_pipeline(
+    job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings
+) -> Outcome | Answer:
     """Return what the recipe makes of the job: the one place where jobs and mathematics meet."""
     # Here and not above, for the reason that main gives.
     import torch  # noqa: PLC0415
@@ -59,6 +63,8 @@ def run_pipeline(job: Job, monitor: DatabaseJobMonitor, backends: Backends, sett
         torch.set_num_threads(settings.torch_threads)
     work_dir = settings.work_dir / work_dir_name(job)  # the supervisor removes it, however this process ends
     work_dir.mkdir(parents=True, mode=0o700)
+    if isinstance(job.spec, ProbeSpec):
+        return run_probe(job, monitor, backends, settings)
     spec = job.unlearning
     task = RunTask(
         job_id=job.id,

@@ -5,8 +5,9 @@ from core.domain.job import Stage
 from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
 from core.jobs.cancel import Cancel
+from tests.fakes.examples import a_probe, an_event
 from worker.checkpoints import checkpoint_key
-from worker.delivery import Outcome
+from worker.delivery import Answer, Outcome
 from worker.execution import Execution, StopRequestedError
 from worker.exit_codes import RunnerExit
 
@@ -41,6 +42,19 @@ def test_outcome_is_stored_and_recorded(attempts, store, claimed, jobs, outcome)
     assert store.get(present.package.adapter.key) == b"an adapter"
     assert jobs.requests_of(claimed.id)[0].items == outcome.dispositions
     assert not store.exists(checkpoint_key(claimed.id))
+
+
+def test_result_of_a_probe_is_stored_and_recorded(attempts, store, jobs):
+    probe = a_probe()
+    jobs.add_probe(probe, [an_event()])
+    claimed = attempts.claim(probe.id, owner="this worker")
+
+    exit_code = Execution(attempts, store, lambda job, monitor: Answer(b"{}"))(probe.id, claimed.fence)
+
+    present = jobs.job(probe.id)
+    assert (exit_code, present.state, present.package) == (RunnerExit.FINISHED, JobState.SUCCEEDED, None)
+    assert store.get(present.result.key) == b"{}"
+    assert present.result.key.startswith("probes/")
 
 
 def test_job_failure_is_final_with_its_public_message(attempts, store, claimed, jobs):

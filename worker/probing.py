@@ -1,0 +1,36 @@
+from core.domain.errors import ArtifactMissingError
+from core.domain.item_set import ItemSet
+from core.domain.job import Job
+from worker.composition import Backends, utc_now
+from worker.delivery import Answer
+from worker.monitor import DatabaseJobMonitor
+from worker.scratch import work_dir_name
+from worker.settings import WorkerSettings
+
+
+def run_probe(job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings) -> Answer:
+    """Return what the recipe of a probe makes of it."""
+    # Here and not above: the runner must be able to stop before the seconds that importing torch takes.
+    from core.pipeline.probe import ProbeTask, probe  # noqa: PLC0415
+
+    spec = job.probe
+    holdout: ItemSet | None = None if spec.holdout_set_id is None else backends.items.get(spec.holdout_set_id)
+    task = ProbeTask(
+        probe_id=job.id,
+        spec=spec,
+        base_model=backends.base_models.get(spec.base_model),
+        items=backends.items.get(spec.item_set_id),
+        holdout=holdout,
+        adapter_zip=None if spec.job_id is None else _adapter_zip(spec.job_id, backends),
+        device=settings.device,
+        work_dir=settings.work_dir / work_dir_name(job),
+    )
+    return Answer(probe(task, monitor, utc_now).model_dump_json().encode())
+
+
+def _adapter_zip(job_id: str, backends: Backends) -> bytes:
+    """Return the adapter that the probe was accepted with: a job that has succeeded keeps its package."""
+    package = backends.jobs.job(job_id).package
+    if package is None or package.adapter is None:
+        raise ArtifactMissingError(f"job {job_id} has no adapter")
+    return backends.store.get(package.adapter.key)
