@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from transformers import PreTrainedModel
 
@@ -12,6 +12,9 @@ from core.evaluation.evaluate import evaluate
 from core.evaluation.metrics import METRICS
 from core.modeling.adapter import Adapter
 from core.modeling.base_model import BaseModel
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # What is asked of an item under attack. Both are largest where most is remembered.
 LEAKS = {name: METRICS[name] for name in ("extraction_strength", "exact_memorization")}
@@ -58,6 +61,10 @@ class AttackScene:
 
 class Attack(Protocol):
     """Something that an attacker who has the model does to get forgotten items back, within a budget."""
+
+    @property
+    def budget(self) -> "DataclassInstance":
+        """What may be spent: frozen, with a default for everything."""
 
     def cost(self, scene: AttackScene) -> int:
         """Return about how many tokens pass forward through the model, or what costs as much as that.

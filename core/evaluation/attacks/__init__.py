@@ -4,9 +4,11 @@ from core.evaluation.attack import Attack
 from core.evaluation.attacks.prompts import Prompts
 from core.evaluation.attacks.quantisation import Quantisation
 from core.evaluation.attacks.relearning import Relearning
+from core.evaluation.attacks.sampling import Sampling
 
 ATTACKS: dict[str, Attack] = {
     "relearning": Relearning(),
     "quantisation": Quantisation(),
     "prompts": Prompts(),
+    "sampling": Sampling(),
 }
