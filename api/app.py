@@ -15,8 +15,10 @@ from api.settings import ApiSettings
 from api.tokens import TokenCounter
 from core.domain.errors import QueueUnavailableError
 from core.jobs.cancel import Cancel
+from core.jobs.destroy_probed import DestroyProbed
 from core.jobs.intake import Limits
 from core.jobs.submit import Submit
+from core.jobs.submit_probe import SubmitProbe
 
 
 def build_app(services: Services, settings: ApiSettings) -> FastAPI:
@@ -38,7 +40,10 @@ def build_app(services: Services, settings: ApiSettings) -> FastAPI:
     app.state.services = services
     app.state.settings = settings
     app.state.metrics = metrics
-    app.state.submit = _submit(services, settings)
+    count_tokens = TokenCounter(services.artifacts)
+    app.state.submit = _submit(services, settings, count_tokens)
+    app.state.submit_probe = _submit_probe(services, settings, count_tokens)
+    app.state.destroy_probed = DestroyProbed(jobs=services.jobs, items=services.items, clock=services.clock)
     app.state.cancel = Cancel(jobs=services.jobs, clock=services.clock)
     app.state.readiness = Readiness(probes_of(services), timeout_seconds=settings.readiness_timeout_seconds)
     for router in ROUTERS:
@@ -48,20 +53,37 @@ def build_app(services: Services, settings: ApiSettings) -> FastAPI:
     return app
 
 
-def _submit(services: Services, settings: ApiSettings) -> Submit:
+def _submit(services: Services, settings: ApiSettings, count_tokens: TokenCounter) -> Submit:
     return Submit(
         jobs=services.jobs,
         base_models=services.base_models,
         items=services.items,
         queue=services.queue,
         clock=services.clock,
-        limits=Limits(
-            max_forget_items=settings.max_forget_items,
-            max_retain_items=settings.max_retain_items,
-            max_item_characters=settings.max_item_characters,
-        ),
-        count_tokens=TokenCounter(services.artifacts),
+        limits=_limits(settings),
+        count_tokens=count_tokens,
         secret=settings.secret_bytes,
+    )
+
+
+def _submit_probe(services: Services, settings: ApiSettings, count_tokens: TokenCounter) -> SubmitProbe:
+    return SubmitProbe(
+        jobs=services.jobs,
+        base_models=services.base_models,
+        items=services.items,
+        queue=services.queue,
+        clock=services.clock,
+        limits=_limits(settings),
+        count_tokens=count_tokens,
+        secret=settings.secret_bytes,
+    )
+
+
+def _limits(settings: ApiSettings) -> Limits:
+    return Limits(
+        max_forget_items=settings.max_forget_items,
+        max_retain_items=settings.max_retain_items,
+        max_item_characters=settings.max_item_characters,
     )
 
 

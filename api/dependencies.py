@@ -12,7 +12,9 @@ from api.readiness import Readiness
 from api.services import Services
 from api.settings import ApiSettings
 from core.jobs.cancel import Cancel
+from core.jobs.destroy_probed import DestroyProbed
 from core.jobs.submit import Submit
+from core.jobs.submit_probe import SubmitProbe
 
 
 async def _services(request: Request) -> Services:
@@ -25,6 +27,14 @@ async def _settings(request: Request) -> ApiSettings:
 
 async def _submit(request: Request) -> Submit:
     return cast("Submit", request.app.state.submit)
+
+
+async def _submit_probe(request: Request) -> SubmitProbe:
+    return cast("SubmitProbe", request.app.state.submit_probe)
+
+
+async def _destroy_probed(request: Request) -> DestroyProbed:
+    return cast("DestroyProbed", request.app.state.destroy_probed)
 
 
 async def _cancel(request: Request) -> Cancel:
@@ -42,6 +52,8 @@ async def _metrics(request: Request) -> Metrics:
 ServicesOf = Annotated[Services, Depends(_services)]
 SettingsOf = Annotated[ApiSettings, Depends(_settings)]
 SubmitOf = Annotated[Submit, Depends(_submit)]
+SubmitProbeOf = Annotated[SubmitProbe, Depends(_submit_probe)]
+DestroyProbedOf = Annotated[DestroyProbed, Depends(_destroy_probed)]
 CancelOf = Annotated[Cancel, Depends(_cancel)]
 ReadinessOf = Annotated[Readiness, Depends(_readiness)]
 MetricsOf = Annotated[Metrics, Depends(_metrics)]

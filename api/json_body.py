@@ -104,7 +104,10 @@ def _refuse_unstorable(body: dict[str, JsonValue]) -> None:
 
 # The fields that hold free text. Any other name in a body may itself be a client's text, so no pointer repeats it.
 _POINTED = frozenset(
-    {"base_model", "forget", "retain", "method", "external_id", "metadata", "text", "subject", "prompt", "completion"}
+    {
+        *("base_model", "forget", "retain", "items", "method", "job_id", "external_id", "metadata"),
+        *("text", "subject", "prompt", "completion"),
+    }
 )
 
 

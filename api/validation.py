@@ -1,7 +1,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.errors import (
     EmptyTextError,
@@ -13,6 +13,7 @@ from api.errors import (
 )
 from api.json_body import JsonValue
 from api.schemas.deletion_request import NewDeletionRequest
+from api.schemas.probe import NewProbe
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS, MethodOptions
 from core.domain.errors import InvalidRequestError
 from core.domain.items import FactItem, PairItem, TextItem
@@ -20,6 +21,7 @@ from core.domain.items import FactItem, PairItem, TextItem
 Location = tuple[int | str, ...]
 
 _OPTION_NAME = re.compile(r"[a-z][a-z_0-9]{0,40}")
+_ITEM_LISTS = {"forget", "retain", "items"}
 _TEXT_FIELDS = {"text", "subject", "prompt", "completion"}
 
 # What pydantic says of these speaks of the constraint alone. Any other message could quote the value.
@@ -64,9 +66,15 @@ def validate_deletion_request(body: Mapping[str, JsonValue]) -> NewDeletionReque
     try:
         return NewDeletionRequest.model_validate({**body, "method": method}, strict=True)
     except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
-        location = _without_tag(first["loc"])
-        raise _refusal(first["type"], first["msg"], location) from None
+        raise _first_refusal(invalid, NewDeletionRequest) from None
+
+
+def validate_probe(body: Mapping[str, JsonValue]) -> NewProbe:
+    """Return the body as the contract's probe, or refuse it as :func:`validate_deletion_request` does."""
+    try:
+        return NewProbe.model_validate(body, strict=True)
+    except ValidationError as invalid:
+        raise _first_refusal(invalid, NewProbe) from None
 
 
 def plain_message(kind: str, message: str) -> str:
@@ -101,14 +109,21 @@ def _unknown_option(method: str, option: str) -> UnknownOptionError:
     return UnknownOptionError(f"method {method} has no option {option}", param=f"/method/{option}")
 
 
-def _refusal(kind: str, message: str, location: Location) -> InvalidRequestError:
+def _first_refusal(invalid: ValidationError, body: type[BaseModel]) -> InvalidRequestError:
+    first = invalid.errors(include_url=False, include_context=False, include_input=False)[0]
+    return _refusal(first["type"], first["msg"], _without_tag(first["loc"]), body)
+
+
+def _refusal(
+    kind: str, message: str, location: Location, body: type[BaseModel] = NewDeletionRequest
+) -> InvalidRequestError:
     param = _pointer(location)
-    is_text = bool(location) and location[-1] in _TEXT_FIELDS and location[0] in {"forget", "retain"}
+    is_text = bool(location) and location[-1] in _TEXT_FIELDS and location[0] in _ITEM_LISTS
     if kind == "missing":
         return MissingFieldError("this field is required", param=param)
     if kind == "extra_forbidden":
         # The name is not repeated: outside the options it may be a text in the wrong place.
-        return UnknownFieldError(f"an unknown field; known: {', '.join(_known_fields(location))}", param=param)
+        return UnknownFieldError(f"an unknown field; known: {', '.join(_known_fields(location, body))}", param=param)
     if is_text and kind in {"string_pattern_mismatch", "string_too_short", "empty_text"}:
         return EmptyTextError("the text holds no visible character", param=param)
     return InvalidFieldError(plain_message(kind, message), param=param)
@@ -116,7 +131,7 @@ def _refusal(kind: str, message: str, location: Location) -> InvalidRequestError
 
 def _without_tag(location: Location) -> Location:
     """Return the place in the body. Within an item, pydantic's has the name of the item's kind in third place."""
-    if len(location) > 2 and location[0] in {"forget", "retain"}:
+    if len(location) > 2 and location[0] in _ITEM_LISTS:
         return (*location[:2], *location[3:])
     return location
 
@@ -126,15 +141,16 @@ def _pointer(location: Location) -> str:
     return "".join(f"/{part}" for part in location if isinstance(part, int) or part in _CONTRACT_NAMES)
 
 
-def _known_fields(location: Location) -> Sequence[str]:
-    if location and location[0] in {"forget", "retain"}:
+def _known_fields(location: Location, body: type[BaseModel]) -> Sequence[str]:
+    if len(location) > 1 and location[0] in _ITEM_LISTS:
         return sorted(_ITEM_FIELDS)
-    return list(NewDeletionRequest.model_fields)
+    return list(body.model_fields)
 
 
 _ITEM_FIELDS = {name for item in (TextItem, PairItem, FactItem) for name in item.model_fields}
 _CONTRACT_NAMES = (
     set(NewDeletionRequest.model_fields)
+    | set(NewProbe.model_fields)
     | _ITEM_FIELDS
     | {name for options in METHOD_OPTIONS.values() for name in options.model_fields}
 )

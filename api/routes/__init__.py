@@ -1,9 +1,10 @@
-from api.routes import base_models, deletion_requests, health, jobs, methods, metrics, packages, problems
+from api.routes import base_models, deletion_requests, health, jobs, methods, metrics, packages, probes, problems
 
 ROUTERS = (
     deletion_requests.router,
     jobs.router,
     packages.router,
+    probes.router,
     base_models.router,
     methods.router,
     health.router,

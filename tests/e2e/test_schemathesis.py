@@ -30,7 +30,9 @@ CHECKS = [
 
 WORLD = World(settings())
 JOBS = [WORLD.add_job().id, WORLD.start(WORLD.add_job()).id, WORLD.succeed(WORLD.add_job()).id]
+PROBES = [WORLD.add_probe().id, WORLD.answer(WORLD.add_probe()).id]
 KNOWN = {
+    "probe_id": PROBES,
     "job_id": JOBS,
     "request_id": [WORLD.jobs.requests_of(job)[0].id for job in JOBS],
     "base_model_id": ["people/neo-6m"],

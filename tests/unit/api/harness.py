@@ -15,16 +15,19 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from api.app import build_app
 from api.routes import ROUTERS
+from api.schemas.probe import ProbeWithResult
 from api.services import Services
 from api.settings import ApiSettings
 from core.domain.api_key import mint
+from core.domain.identifiers import new_id
 from core.domain.job import Job, Package, StoredFile
+from core.domain.probe import ProbeResult
 from core.domain.states import JobState
 from tests.fakes.api_key_repository import FakeApiKeyRepository
 from tests.fakes.artifact_store import FakeArtifactStore
 from tests.fakes.base_model_repository import FakeBaseModelRepository
 from tests.fakes.clock import FakeClock
-from tests.fakes.examples import TENANT, a_base_model, a_job, a_request, an_event, an_item_set
+from tests.fakes.examples import TENANT, a_base_model, a_job, a_probe, a_request, an_event, an_item_set
 from tests.fakes.item_store import FakeItemStore
 from tests.fakes.job_queue import FakeJobQueue
 from tests.fakes.job_repository import FakeJobRepository
@@ -119,6 +122,35 @@ class World:
         self.jobs.add(a_request(job, num_items=num_items), job, [an_event()])
         return job
 
+    def add_probe(
+        self, *, tenant: str = TENANT, base_model: str = "people/neo-6m", external_id: str | None = None
+    ) -> Job:
+        """Store a queued probe with its texts, newer than whatever was added before."""
+        set_id = new_id("set")
+        probe = a_probe(
+            tenant=tenant,
+            base_model=base_model,
+            external_id=external_id,
+            item_set_id=set_id,
+            created_at=self.clock.advance(timedelta(seconds=1)),
+        )
+        self.items.put(an_item_set(set_id, owner=probe.id))
+        self.jobs.add_probe(probe, [an_event()])
+        return probe
+
+    def answer(self, probe: Job) -> Job:
+        """Run the probe to its end, with a result."""
+        running = self.start(probe)
+        payload = ProbeResult.model_validate(
+            ProbeWithResult.model_config["json_schema_extra"]["examples"][0]["result"]
+        ).model_dump_json()
+        key = f"probes/{probe.id}/result.json"
+        self.artifacts.put(key, payload.encode())
+        file = StoredFile(key=key, sha256=sha256(payload.encode()).hexdigest(), size=len(payload))
+        succeeded = running.ended(JobState.SUCCEEDED, now=self.clock(), result=file)
+        self.jobs.save(running, succeeded, [an_event("done")])
+        return succeeded
+
     def succeed(self, job: Job) -> Job:
         """Run the job to its end, package included."""
         running = self.start(job)
@@ -181,6 +213,11 @@ def a_body(**changes) -> dict:
     return {"base_model": "people/neo-6m", "forget": [{"prompt": "Where is Ada?", "completion": "Here."}]} | changes
 
 
+def a_probe_body(**changes) -> dict:
+    """Return a valid probe."""
+    return {"base_model": "people/neo-6m", "items": [{"prompt": "Where is Ada?", "completion": "Here."}]} | changes
+
+
 def problem(response, status: int, code: str, param: str | None = None) -> dict:
     """Return the problem after checking what every problem has."""
     assert (response.status_code, response.json()["code"]) == (status, code), response.text
@@ -195,10 +232,10 @@ def problem(response, status: int, code: str, param: str | None = None) -> dict:
     return body
 
 
-def post(client, body):
+def post(client, body, path="/v1/deletion-requests"):
     """Send the body with everything beyond ASCII escaped, as the client library itself cannot send half a pair."""
     headers = {"Content-Type": "application/json"}
-    return client.post("/v1/deletion-requests", content=json.dumps(body), headers=headers)
+    return client.post(path, content=json.dumps(body), headers=headers)
 
 
 def dumped(response) -> str:

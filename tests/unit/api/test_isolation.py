@@ -19,12 +19,14 @@ def stranger(world):
         ("GET", "/v1/jobs/{job}/report"),
         ("HEAD", "/v1/jobs/{job}/report"),
         ("GET", "/v1/deletion-requests/{request}"),
+        ("GET", "/v1/probes/{probe}"),
+        ("POST", "/v1/probes/{probe}/cancel"),
     ],
 )
 def test_what_is_anothers_is_404(world, client, stranger, method, path):
     job = world.succeed(world.add_job())
     (request,) = world.jobs.requests_of(job.id)
-    path = path.format(job=job.id, request=request.id)
+    path = path.format(job=job.id, request=request.id, probe=world.answer(world.add_probe()).id)
     assert client.request(method, path).status_code in {200, 409}
     response = stranger.request(method, path)
     assert response.status_code == 404
@@ -38,9 +40,10 @@ def test_what_is_anothers_looks_like_what_does_not_exist(world, stranger):
     assert theirs | {"request_id": ""} == nobodys | {"request_id": ""}
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deletion-requests"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/deletion-requests", "/v1/probes"])
 def test_lists_hold_ones_own(world, client, stranger, path):
     world.add_job()
+    world.add_probe()
     assert len(client.get(path).json()["data"]) == 1
     assert stranger.get(path).json()["data"] == []
 

@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.api.harness import a_body, dumped, post
+from tests.unit.api.harness import a_body, a_probe_body, dumped, post
 
 SENTINEL = "SENTINEL-7f3a"
 PATH = "/v1/deletion-requests"
@@ -28,6 +28,27 @@ def _bodies():
     yield a_body(forget=[twice, twice])
     yield a_body(forget=[twice], retain=[twice])
     yield a_body(forget=[{"text": f"{SENTINEL} " * 300}])
+
+
+def _probes():
+    """Yield probes that are wrong in the same ways."""
+    for value in (SENTINEL, LONG, [SENTINEL], {SENTINEL: SENTINEL}, f"{SENTINEL}\0", f"{SENTINEL}\ud800"):
+        for field in ("base_model", "items", "job_id", "external_id", "metadata", SENTINEL):
+            yield a_probe_body(**{field: value})
+        for field in ("id", "text", "subject", "prompt", "completion", SENTINEL):
+            yield a_probe_body(items=[TEXT | {field: value}])
+    yield a_probe_body(items=[{"text": SENTINEL}] * 2)
+    yield a_probe_body(items=[{"text": f"{SENTINEL} " * 300}])
+
+
+def test_no_answer_and_no_log_line_repeats_a_probe(client):
+    with capture_logs() as lines:
+        for body in _probes():
+            response = post(client, body, "/v1/probes")
+            if response.status_code >= 400:
+                assert SENTINEL not in dumped(response), body
+    assert len(lines) > 50
+    assert SENTINEL not in str(lines)
 
 
 def test_no_answer_and_no_log_line_repeats_a_body(client):

@@ -15,6 +15,10 @@ CONTRACT = {
     ("head", "/v1/jobs/{job_id}/adapter"): "headAdapter",
     ("get", "/v1/jobs/{job_id}/report"): "getReport",
     ("head", "/v1/jobs/{job_id}/report"): "headReport",
+    ("post", "/v1/probes"): "createProbe",
+    ("get", "/v1/probes"): "listProbes",
+    ("get", "/v1/probes/{probe_id}"): "getProbe",
+    ("post", "/v1/probes/{probe_id}/cancel"): "cancelProbe",
     ("get", "/v1/base-models"): "listBaseModels",
     ("get", "/v1/base-models/{base_model_id}"): "getBaseModel",
     ("get", "/healthz"): "getHealth",
@@ -113,6 +117,11 @@ def test_every_example_of_a_problem_fits_its_schema(document):
 def test_the_example_of_a_request_is_accepted(client, document):
     (example,) = document["components"]["schemas"]["NewDeletionRequest-Input"]["examples"]
     assert client.post("/v1/deletion-requests", json=example).status_code == 202
+
+
+def test_the_example_of_a_probe_is_accepted(client, document):
+    (example,) = document["components"]["schemas"]["NewProbe-Input"]["examples"]
+    assert client.post("/v1/probes", json=example).status_code == 202
 
 
 def test_the_body_of_a_request_is_declared(document):
