@@ -63,6 +63,62 @@ class SubmittedView(BaseModel):
     status: str
 
 
+class ProbedItemView(BaseModel):
+    """An item of a probe as the API shows it."""
+
+    model_config = _READS
+    id: str
+    memorised: bool | None
+    metrics: dict[str, float]
+
+
+class ProbeLimitView(BaseModel):
+    """A limit of a probe as the API shows it."""
+
+    model_config = _READS
+    metric: str
+    at_most: float
+    source: str
+
+
+class ProbeThresholdsView(BaseModel):
+    """The limits of a probe as the API shows them."""
+
+    model_config = _READS
+    limits: tuple[ProbeLimitView, ...]
+
+
+class ProbeTotalsView(BaseModel):
+    """The totals of a probe as the API shows them."""
+
+    model_config = _READS
+    num_items: int
+    memorised: int
+    by_chance: int | None
+
+
+class ProbeResultView(BaseModel):
+    """The result of a probe as the API shows it."""
+
+    model_config = _READS
+    items: tuple[ProbedItemView, ...]
+    totals: ProbeTotalsView
+    thresholds: ProbeThresholdsView
+    caveats: tuple[str, ...]
+
+
+class ProbeView(BaseModel):
+    """A probe as the API shows it."""
+
+    model_config = _READS
+    id: str
+    status: str
+    stage: str | None
+    is_terminal: bool
+    error: Failure | None
+    result: ProbeResultView | None = None  # absent from the answer to a submission
+
+
 class _Events(BaseModel):
     model_config = _READS
     data: tuple[EventView, ...]
@@ -102,6 +158,14 @@ class ApiClient:
     def cancel(self, job_id: str) -> JobView:
         """Ask the job to stop and return it as it stands; it may be asked again and again."""
         return JobView.model_validate_json(self._send("POST", f"/v1/jobs/{job_id}/cancel"))
+
+    def submit_probe(self, body: Mapping[str, object]) -> ProbeView:
+        """Ask whether texts are memorised."""
+        return ProbeView.model_validate_json(self._send("POST", "/v1/probes", body))
+
+    def probe(self, probe_id: str) -> ProbeView:
+        """Return the probe as it stands, with its result once it has one."""
+        return ProbeView.model_validate_json(self._send("GET", f"/v1/probes/{probe_id}"))
 
     def _send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:
         try:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.arguments import Key, Url
 from cli.client import open_client
 from cli.composition import migrate as migrate_database
 from cli.composition import open_backends, utc_now
@@ -19,6 +20,7 @@ from cli.demo.run import demo
 from cli.deployment import Deployment, environment_at
 from cli.errors import CommandError, OutcomeUnknownError
 from cli.items import read_items, without_absent
+from cli.probe import probe
 from cli.registration import Registration, register
 from cli.serve import serve as serve_stack
 from cli.watch import watch as watch_job
@@ -33,13 +35,12 @@ models = typer.Typer(no_args_is_help=True, help="Base models that requests may n
 commands.add_typer(keys, name="keys")
 commands.add_typer(models, name="models")
 commands.command()(demo)
+commands.command()(probe)
 console = Console()
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Directory of an embedded deployment; without it the LETHE_... environment counts.")
 ]
-Url = Annotated[str | None, typer.Option(help="Where the API answers. [LETHE_API_URL]")]
-Key = Annotated[str | None, typer.Option(help="API key. [LETHE_API_KEY]")]
 
 
 def app() -> None:

@@ -34,8 +34,8 @@ def watch(
         CommandError: the API refused.
     """
 
-    def answered(ask: Callable[[], T]) -> T:
-        return _answered(ask, console, now=now, sleep=sleep)
+    def ask_until(ask: Callable[[], T]) -> T:
+        return answered(ask, console, now=now, sleep=sleep)
 
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     seen = 0
@@ -43,9 +43,9 @@ def watch(
         bar = bars.add_task("queued", total=None)
         stage: str | None = None
         while True:
-            job = answered(partial(client.job, job_id))
+            job = ask_until(partial(client.job, job_id))
             # After the job, so that the events of its end are not missed.
-            while events := answered(partial(client.events, job_id, after_seq=seen)):
+            while events := ask_until(partial(client.events, job_id, after_seq=seen)):
                 for event in events:
                     console.print(_line(event), style=_STYLES[event.level], highlight=False, markup=False)
                 seen = events[-1].seq
@@ -63,7 +63,7 @@ def watch(
             sleep(_LOOK_EVERY_SECONDS)
 
 
-def _answered(ask: Callable[[], T], console: Console, *, now: Callable[[], float], sleep: Callable[[float], None]) -> T:
+def answered(ask: Callable[[], T], console: Console, *, now: Callable[[], float], sleep: Callable[[float], None]) -> T:
     """Return the first answer. UnansweredError when there was none until patience ran out."""
     first_asked = now()
     has_told = False
