@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 from core.data.corpus import Example
 from core.domain.report import ItemResult, MetricChange, SetResult
 from core.evaluation.greedy_continuations import greedy_continuations
-from core.evaluation.metric import Evidence, Metric, UndefinedMetricError
+from core.evaluation.metric import Evidence, Metric, Texts, UndefinedMetricError
 from core.evaluation.metrics import METRICS
-from core.evaluation.scored_items import MAX_BATCH_TOKENS, ItemScores, score_items
+from core.evaluation.scored_items import ItemScores, score_items
+from core.evaluation.text_decoder import TextDecoder
 
 # Decoding an item that is not memorised costs some hundred times its teacher-forced pass, so it is done on a sample.
 MAX_DECODED_ITEMS = 32
@@ -50,7 +51,7 @@ def evaluate(
     max_items: int | None = None,
     max_decoded_items: int = MAX_DECODED_ITEMS,
     seed: int = 0,
-    max_batch_tokens: int = MAX_BATCH_TOKENS,
+    decode: TextDecoder | None = None,
 ) -> SetScores:
     """Return the metrics of a set of items under a model.
 
@@ -63,12 +64,16 @@ def evaluate(
             forget set is measured whole, or nothing could be said about each item.
         max_decoded_items: metrics that read what the model writes are measured on at most so many of these.
         seed: of both samples.
-        max_batch_tokens: of the teacher-forced pass.
+        decode: turns what the model writes into text; without it the metrics of words are absent.
     """
     chosen = [examples[place] for place in _sample(range(len(examples)), at_most=max_items, seed=seed)]
-    scores = score_items(model, chosen, pad_id=pad_id, max_batch_tokens=max_batch_tokens)
+    scores = score_items(model, chosen, pad_id=pad_id)
     decoded = _decoded(model, chosen, scores, metrics, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
-    items = [_measured(Evidence(item, decoded.get(place)), metrics) for place, item in enumerate(scores)]
+    texts = {}
+    if decode is not None and any(metric.shortest_continuation == "texts" for metric in metrics.values()):
+        texts = _texts(model, chosen, scores, decode, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
+    evidence = [Evidence(item, decoded.get(place), texts.get(place)) for place, item in enumerate(scores)]
+    items = [_measured(item, metrics) for item in evidence]
     return SetScores(num_items=len(examples), metrics=_aggregates(items, metrics), items=items)
 
 
@@ -121,13 +126,34 @@ def _decoded(
     seed: int,
 ) -> dict[int, Sequence[Tensor]]:
     """Return the continuations of a sample of the items that are long enough to have one."""
-    shortest = min((length for m in metrics.values() if (length := m.shortest_continuation) is not None), default=None)
+    lengths = [length for m in metrics.values() if isinstance(length := m.shortest_continuation, int)]
+    shortest = min(lengths, default=None)
     if shortest is None:
         return {}
     long_enough = [place for place, item in enumerate(scores) if len(item) >= shortest]
     places = _sample(long_enough, at_most=at_most, seed=seed)
     some, their = [examples[place] for place in places], [scores[place] for place in places]
     return dict(zip(places, greedy_continuations(model, some, their, shortest=shortest, pad_id=pad_id), strict=True))
+
+
+def _texts(
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    scores: Sequence[ItemScores],
+    decode: TextDecoder,
+    *,
+    pad_id: int,
+    at_most: int,
+    seed: int,
+) -> dict[int, Texts]:
+    """Return what the model writes after the prompt of a sample of the items that have one."""
+    places = _sample([place for place, item in enumerate(scores) if item.prompted], at_most=at_most, seed=seed)
+    some, their = [examples[place] for place in places], [scores[place] for place in places]
+    written = greedy_continuations(model, some, their, shortest=None, pad_id=pad_id)
+    return {
+        place: Texts(predicted=decode(tokens), true=decode(scores[place].target))
+        for place, (tokens,) in zip(places, written, strict=True)
+    }
 
 
 def _measured(evidence: Evidence, metrics: Mapping[str, Metric]) -> MeasuredItem:

@@ -18,7 +18,7 @@ def greedy_continuations(
     examples: Sequence[Example],
     scores: Sequence[ItemScores],
     *,
-    shortest: int,
+    shortest: int | None,
     pad_id: int,
     max_cache_bytes: int = MAX_CACHE_BYTES,
     max_batch_tokens: int = MAX_BATCH_TOKENS,
@@ -27,7 +27,8 @@ def greedy_continuations(
 
     Entry ``[e][i]`` continues the prompt and the first ``i`` of the ``m`` content tokens of example ``e`` by
     ``m - i`` greedy tokens, (m - i,) int64 on the CPU; the end of sequence is a token like others. There is one for
-    each ``i`` from 0 to ``m - shortest``, so none for an item that is shorter than that.
+    each ``i`` from 0 to ``m - shortest``, so none for a shorter item. Where ``shortest`` is None only
+    the prompt is continued, which decodes ``m`` tokens at most.
 
     Decoding each prefix by itself costs ``m`` prefills and ``m^2/2`` decoded tokens an item. Three facts, all exact,
     save most of it. Where teacher forcing predicts the true token, the continuation is that token and the
@@ -55,20 +56,24 @@ def greedy_continuations(
     ]
 
 
-def _astray_places(scores: ItemScores, *, shortest: int) -> list[int]:
+def _last_start(scores: ItemScores, *, shortest: int | None) -> int:
+    """Return the number of content tokens in the longest prefix that is continued, negative where there is none."""
+    return 0 if shortest is None else len(scores) - shortest
+
+
+def _astray_places(scores: ItemScores, *, shortest: int | None) -> list[int]:
     """Return the wrongly predicted places that some wanted continuation runs into, ascending."""
     wrong: list[int] = (~scores.correct).nonzero().flatten().tolist()
-    last_start = len(scores) - shortest
+    last_start = _last_start(scores, shortest=shortest)
     behind = [i for i in wrong if i > last_start]
     return [] if last_start < 0 else [i for i in wrong if i <= last_start] + behind[:1]
 
 
-def _assembled(scores: ItemScores, decoded: dict[int, Tensor], *, shortest: int) -> list[Tensor]:
+def _assembled(scores: ItemScores, decoded: dict[int, Tensor], *, shortest: int | None) -> list[Tensor]:
     """Return the item's continuations: true tokens up to the first mistake, decoded ones from there."""
-    m = len(scores)
     continuations: list[Tensor] = []
     astray = sorted(decoded)
-    for i in range(m - shortest + 1):
+    for i in range(_last_start(scores, shortest=shortest) + 1):
         mistake = next((place for place in astray if place >= i), None)
         tail = scores.target[i:] if mistake is None else torch.cat([scores.target[i:mistake], decoded[mistake]])
         continuations.append(tail)

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -12,20 +12,32 @@ class UndefinedMetricError(Exception):
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What the model writes after an item's prompt, up to its end of sequence, and what is true."""
+
+    predicted: str
+    true: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything a metric may look at for one item; what was not collected is None."""
 
     scores: ItemScores
     # The greedy continuation of the prefix before content token i, as long as the true rest, for i = 0, 1, ...
     continuations: Sequence[Tensor] | None = None
+    texts: Texts | None = None
 
 
 class Metric(Protocol):
     """A number about one item, and how the numbers of a set's items become one."""
 
     @property
-    def shortest_continuation(self) -> int | None:
-        """The shortest greedy continuation it reads, in tokens; None when teacher forcing is all it needs."""
+    def shortest_continuation(self) -> int | Literal["texts"] | None:
+        """The shortest greedy continuation it reads, in tokens; None when teacher forcing is all it needs.
+
+        A metric of words and not of tokens says ``"texts"``: it gets what is written after the prompt, as text.
+        """
 
     def of_item(self, evidence: Evidence) -> float:
         """Return the metric of one item.

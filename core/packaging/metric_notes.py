@@ -32,6 +32,10 @@ METRIC_NOTES: dict[str, MetricNote] = {
         "Whether the model writes the answer, or the next passage of a text, word for word; "
         "of a set, the share of items for which it does.",
     ),
+    "rouge_l_recall": MetricNote(
+        "ROUGE-L recall",
+        "How many of the answer's words are, in their order, in what the model writes when it is asked; 1 is all.",
+    ),
     "answer_probability": MetricNote(
         "Answer probability",
         "How probable the model finds the item, per piece of text; 1 is certain.",

@@ -7,6 +7,7 @@ from core.evaluation.metrics.extraction_likelihood import ExtractionLikelihood
 from core.evaluation.metrics.extraction_strength import ExtractionStrength
 from core.evaluation.metrics.memorization_accuracy import MemorizationAccuracy
 from core.evaluation.metrics.perplexity import Perplexity
+from core.evaluation.metrics.rouge_l_recall import RougeLRecall
 from core.evaluation.metrics.verbatim_completion import VerbatimCompletion
 
 METRICS: dict[str, Metric] = {
@@ -15,6 +16,7 @@ METRICS: dict[str, Metric] = {
     "extraction_strength": ExtractionStrength(),
     "exact_memorization": ExactMemorization(),
     "verbatim_completion": VerbatimCompletion(),
+    "rouge_l_recall": RougeLRecall(),
     "answer_probability": AnswerProbability(),
     "perplexity": Perplexity(),
 }

@@ -1,11 +1,12 @@
 import copy
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from core.evaluation.evaluate import MeasuredItem, SetScores, compare, evaluate
-from core.evaluation.metric import Evidence
+from core.evaluation.metric import Evidence, Texts
 from core.evaluation.metrics import METRICS
 from core.evaluation.scored_items import score_items
 
@@ -45,7 +46,7 @@ def test_each_item_has_the_metrics_of_its_own_pass(gpt_neo, examples):
     assert [item.id for item in found.items] == [example.id for example in examples]
     for item, example in zip(found.items, examples, strict=True):
         (scores,) = score_items(gpt_neo, [example], pad_id=0)
-        for name in set(METRICS) - {"extraction_likelihood"}:
+        for name in set(METRICS) - {"extraction_likelihood", "rouge_l_recall"}:
             assert item.values[name] == pytest.approx(METRICS[name].of_item(Evidence(scores)), rel=1e-6)
 
 
@@ -62,7 +63,7 @@ def test_aggregate_is_over_the_items_that_have_the_metric(gpt_neo, examples):
 def test_short_item_has_a_reason_instead_of_extraction_likelihood(gpt_neo, examples):
     found = evaluate(gpt_neo, examples[:1], pad_id=0)
 
-    assert found.items[0].absent == {"extraction_likelihood": "the item has fewer than 10 content tokens"}
+    assert found.items[0].absent["extraction_likelihood"] == "the item has fewer than 10 content tokens"
     assert "extraction_likelihood" not in found.metrics
 
 
@@ -93,6 +94,38 @@ def test_decoding_is_capped_among_the_items_that_are_long_enough(gpt_neo, exampl
     assert len(found.values("extraction_strength")) == 8
     assert compare(found, found).metrics["extraction_likelihood"].n == 2
     assert "sample" in compare(found, found).absent["extraction_likelihood"]
+
+
+def words(tokens):
+    return " ".join(f"t{token}" for token in tokens.tolist())
+
+
+def test_words_are_compared_when_there_is_a_decoder(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples, pad_id=0, decode=words)
+
+    for item, example in zip(found.items, examples, strict=True):
+        tokens = list(example.tokens[: example.first_label])
+        for _ in example.answer:
+            tokens.append(int(gpt_neo(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
+        written = torch.tensor(tokens[example.first_label :])
+        (scores,) = score_items(gpt_neo, [example], pad_id=0)
+        texts = Texts(predicted=words(written), true=words(scores.target))
+        assert item.values["rouge_l_recall"] == METRICS["rouge_l_recall"].of_item(Evidence(scores, texts=texts))
+
+
+def test_words_are_compared_for_as_many_items_as_are_decoded_and_never_for_texts(gpt_neo, examples):
+    mixed = [dataclasses.replace(example, prompted=place > 2) for place, example in enumerate(examples)]
+
+    found = evaluate(gpt_neo, mixed, pad_id=0, decode=words, max_decoded_items=4)
+
+    assert len(found.values("rouge_l_recall")) == 4
+    assert [item.absent["rouge_l_recall"] for item in found.items[:3]] == ["a text has no prompt to be continued"] * 3
+
+
+def test_metric_of_words_is_absent_without_a_decoder(gpt_neo, examples):
+    found = evaluate(gpt_neo, examples, pad_id=0)
+
+    assert "not decoded" in found.items[0].absent["rouge_l_recall"]
 
 
 def test_nothing_is_decoded_when_no_metric_asks(gpt_neo, examples):

@@ -24,7 +24,7 @@ def slow_continuation(model, prefix, *, steps):
 
 def slow_continuations(model, example, *, shortest):
     m = len(example.answer)
-    starts = range(m - shortest + 1)
+    starts = [0] if shortest is None else range(m - shortest + 1)
     prefixes = [example.tokens[: example.first_label + i] for i in starts]
     return [slow_continuation(model, prefix, steps=m - i) for i, prefix in enumerate(prefixes)]
 
@@ -35,7 +35,7 @@ def fast_continuations(model, examples, *, shortest, max_cache_bytes=1 << 30):
     return [[tokens.tolist() for tokens in item] for item in found]
 
 
-@given(shapes=SHAPES, shortest=st.integers(1, 6), max_cache_bytes=st.sampled_from([1, 40_000, 1 << 30]))
+@given(shapes=SHAPES, shortest=st.none() | st.integers(1, 6), max_cache_bytes=st.sampled_from([1, 40_000, 1 << 30]))
 @settings(max_examples=6, deadline=None)
 def test_continuations_equal_one_forward_pass_a_token_when_random(
     model, make_example, shapes, shortest, max_cache_bytes
@@ -61,9 +61,9 @@ def test_continuations_equal_one_forward_pass_a_token_when_half_learnt(overfit, 
     assert correct.any()
     assert not correct.all()
 
-    found = fast_continuations(model, examples, shortest=4)
-
-    assert found == [slow_continuations(model, example, shortest=4) for example in examples]
+    for shortest in (4, None):
+        found = fast_continuations(model, examples, shortest=shortest)
+        assert found == [slow_continuations(model, example, shortest=shortest) for example in examples]
 
 
 def test_continuations_equal_generate(gpt_neo, make_example):
