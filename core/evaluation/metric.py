@@ -8,7 +8,7 @@ from core.evaluation.scored_items import ItemScores
 
 
 class UndefinedMetricError(Exception):
-    """The metric has no value for this item. The message says why and goes into the report."""
+    """The metric has no value for this item or set. The message says why and goes into the report."""
 
 
 @dataclass(frozen=True)
