@@ -12,6 +12,7 @@ from core.domain.errors import (
     DuplicateItemError,
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
+    HoldoutSetRequiredError,
     IllegalTransitionError,
     InvalidRequestError,
     ItemTooLongError,
@@ -223,6 +224,9 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
         "General corpus required",
         "The method keeps on a general corpus, and the base model has none registered. Choose another `retain_corpus`, "
         "or let the base model write its own texts with `self_generated`.",
+    ),
+    HoldoutSetRequiredError: ProblemKind(
+        422, "A holdout set is needed", "Have the base model registered with a holdout set, or choose another `policy`."
     ),
     UnknownModuleError: ProblemKind(
         422,

@@ -40,8 +40,9 @@ def _show(count: int, measured: Measured) -> None:
         for name in SHOWN
     ]
     report = measured.report
+    steps = report.training.steps if report.training else 0
     print(
-        f"| {count} | {report.training.steps if report.training else 0} | {measured.seconds:.0f} | {report.verdict} | {' | '.join(cells)} |",
+        f"| {count} | {steps} | {measured.seconds:.0f} | {report.verdict} | {' | '.join(cells)} |",
         flush=True,
     )
 

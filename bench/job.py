@@ -20,7 +20,7 @@ from core.domain.catalog import MethodOptions
 from core.domain.item_set import ItemSet, with_ids
 from core.domain.job import Stage
 from core.domain.options import TrainedOptions
-from core.domain.policy import DEFAULT_POLICY
+from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.report import EvaluationReport
 from core.domain.spec import JobSpec
 from core.evaluation.evaluate import evaluate
@@ -74,7 +74,14 @@ class Measured:
     unseen: tuple[dict[str, float], dict[str, float]]
 
 
-def run_job(base_model: Path, texts: Texts, options: MethodOptions, *, metrics: Sequence[str]) -> Measured:
+def run_job(
+    base_model: Path,
+    texts: Texts,
+    options: MethodOptions,
+    *,
+    metrics: Sequence[str],
+    policy: PolicyName = DEFAULT_POLICY,
+) -> Measured:
     """Return what one job on this base model forgot, and what rows that it never read lost.
 
     The metrics are measured on the exported adapter, loaded by plain PEFT on the untouched base model.
@@ -84,7 +91,7 @@ def run_job(base_model: Path, texts: Texts, options: MethodOptions, *, metrics: 
         work = Path(scratch)
         started = time.perf_counter()
         outcome = run(
-            _task(registered, texts, options, work),
+            _task(registered, texts, options, work, policy=policy),
             Silent(),
             open_store(f"file://{work}/store"),
             _item_store(work),
@@ -130,13 +137,15 @@ def _registered(path: Path, texts: Texts) -> RegisteredBaseModel:
     )
 
 
-def _task(registered: RegisteredBaseModel, texts: Texts, options: MethodOptions, work: Path) -> RunTask:
+def _task(
+    registered: RegisteredBaseModel, texts: Texts, options: MethodOptions, work: Path, *, policy: PolicyName
+) -> RunTask:
     general = isinstance(options, TrainedOptions) and options.retain_corpus == "general"
     spec = JobSpec(
         base_model=registered.id,
         weights_sha256=registered.weights_sha256,
         method=options,
-        policy=DEFAULT_POLICY,
+        policy=current(policy).name,
         forget_set_id="set_forget",
         retain_set_id=None,
         holdout_set_id=registered.holdout_set_id,

@@ -190,6 +190,7 @@ def submit(
     base_model: Annotated[str, typer.Option()],
     retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
     method: Annotated[str | None, typer.Option(help='Method and options as JSON: {"name": "loku", "r": 32}')] = None,
+    policy: Annotated[str | None, typer.Option(help="fast, standard or strict: what is measured.")] = None,
     external_id: Annotated[str | None, typer.Option(help="Your own name for this request.")] = None,
     url: Url = None,
     key: Key = None,
@@ -200,6 +201,8 @@ def submit(
         body["retain"] = without_absent(read_items(retain))
     if method is not None:
         body["method"] = _json(method)
+    if policy is not None:
+        body["policy"] = policy
     if external_id is not None:
         body["external_id"] = external_id
     submitted = open_client(url=url, key=key).submit(body)

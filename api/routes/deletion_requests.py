@@ -33,6 +33,7 @@ from core.domain.errors import (
     DuplicateItemError,
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
+    HoldoutSetRequiredError,
     ItemTooLongError,
     ItemTooShortError,
     LayerOutOfRangeError,
@@ -98,6 +99,7 @@ def _new_request(body: Annotated[bytes, Depends(_body_bytes)]) -> NewDeletionReq
             ForgetRetainOverlapError,
             RetainSetRequiredError,
             GeneralCorpusRequiredError,
+            HoldoutSetRequiredError,
             OptionWithoutEffectError,
             UnknownModuleError,
             LayerOutOfRangeError,
@@ -118,6 +120,7 @@ def create_deletion_request(
             forget=body.forget,
             retain=body.retain,
             method=body.method,
+            policy=body.policy,
             external_id=body.external_id,
             metadata=body.metadata,
         )

@@ -7,7 +7,7 @@ from api.errors import NotAcceptableError, RangeNotSatisfiableError
 from api.negotiation import negotiate
 from api.responses import Responses, file_response, header, problems, refusals
 from api.routes.jobs import JobId
-from core.domain.errors import ArtifactMissingError, NotFoundError, NotReadyError
+from core.domain.errors import ArtifactMissingError, NoAdapterError, NotFoundError, NotReadyError
 from core.domain.job import Package
 from core.domain.report import EvaluationReport
 from core.ports import JobRepository
@@ -30,7 +30,12 @@ def _zip_responses() -> Responses:
     whole = file_response(_ZIP, description="The whole zip.")
     part = file_response(_ZIP, description="The asked range of the zip.")
     part["headers"] = {**part["headers"], **_PARTIAL_HEADERS}
-    return {200: whole, 206: part, **_REFUSALS, **_CONDITIONAL}
+    return {
+        200: whole,
+        206: part,
+        **refusals(NotFoundError, NoAdapterError, NotReadyError, RangeNotSatisfiableError),
+        **_CONDITIONAL,
+    }
 
 
 def _report_responses() -> Responses:
@@ -63,6 +68,8 @@ def _without_ranges(responses: Responses) -> Responses:
 def get_adapter(job_id: JobId, request: Request, tenant: TenantOf, services: ServicesOf) -> Response:
     """Return the zip of a PEFT directory with its manifest. Send Range to resume, with If-Range to be sure."""
     package = _package(services.jobs, job_id, tenant)
+    if package.adapter is None:
+        raise NoAdapterError("no action was needed: the report says why, and there is no adapter")
     return deliver(request, services.artifacts, package.adapter, media_type=_ZIP, filename=f"{job_id}-adapter.zip")
 
 

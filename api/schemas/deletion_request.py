@@ -9,6 +9,7 @@ from core.domain.base_model import BaseModelId
 from core.domain.catalog import LokuOptions, MethodOptions
 from core.domain.items import Item
 from core.domain.job import Job
+from core.domain.policy import DEFAULT_POLICY, PolicyName
 from core.domain.request import (
     DeletionRequest,
     Disposition,
@@ -42,7 +43,14 @@ _EXAMPLE: JsonDict = {
     "base_model": "people/neo-6m",
     "method": LokuOptions().model_dump(mode="json"),
     "num_items": 3,
-    "dispositions": {"pending": 3, "forgotten": 0, "not_forgotten": 0, "failed": 0, "cancelled": 0},
+    "dispositions": {
+        "pending": 3,
+        "forgotten": 0,
+        "no_action_needed": 0,
+        "not_forgotten": 0,
+        "failed": 0,
+        "cancelled": 0,
+    },
     "external_id": "case-2026-0042",
     "metadata": {"ticket": "42"},
     "created_at": "2026-01-02T03:04:05Z",
@@ -60,6 +68,10 @@ class NewDeletionRequest(BaseModel):
     )
     method: MethodOptions = Field(
         default_factory=LokuOptions, description="The unlearning method by name, its options beside the name."
+    )
+    policy: PolicyName = Field(
+        default=DEFAULT_POLICY,
+        description="What is measured, and what it must show: the newest version of this policy.",
     )
     external_id: ExternalId | None = Field(default=None, description="Your own name for this request.")
     metadata: dict[MetadataKey, MetadataValue] = Field(

@@ -6,6 +6,7 @@ LetheError
 │   ├── BaseModelMismatchError
 │   ├── RetainSetRequiredError
 │   ├── GeneralCorpusRequiredError
+│   ├── HoldoutSetRequiredError
 │   ├── UnknownModuleError
 │   ├── LayerOutOfRangeError
 │   ├── PromptRequiredError
@@ -118,6 +119,12 @@ class LayerOutOfRangeError(InvalidRequestError):
     """The method is to work on a decoder layer that the base model does not have, or on which it cannot."""
 
     code: ClassVar[str] = "layer_out_of_range"
+
+
+class HoldoutSetRequiredError(InvalidRequestError):
+    """The policy compares with unseen texts and the base model has none."""
+
+    code: ClassVar[str] = "holdout_set_required"
 
 
 class PromptRequiredError(InvalidRequestError):

@@ -1,37 +1,78 @@
-from pydantic import BaseModel, ConfigDict
+"""What is measured and what it must show, as files that officers can read: ``core/domain/policies/NAME-VERSION.toml``.
+
+A report names the file that it was judged by. A file is never changed once it has been released: a new version gets a
+file of its own, so no later change can rewrite an old verdict.
+"""
+
+import tomllib
+from importlib.resources import files
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.domain.report import RetainThreshold
+
+PolicyName = Literal["fast", "standard", "strict"]
+Knob = int | float | tuple[int, ...] | tuple[str, ...]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class Gate(BaseModel):
     """A forget metric's limits for the mean over the set and for a single item."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _FROZEN
     metric: str
     at_most: float
     item_at_most: float
     holdout_at_most: float  # what a holdout set may raise at_most to
 
 
-class Policy(BaseModel):
-    """Named, versioned thresholds. A report names the policy, so a later change cannot rewrite an old verdict."""
+class PlannedAttack(BaseModel):
+    """An attack that is made, with what it may spend, and what it may at most get out of the model.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Without limits its outcome is shown and decides nothing.
+    """
+
+    model_config = _FROZEN
     name: str
-    forget: tuple[Gate, ...]
-    retain: tuple[RetainThreshold, ...]
+    budget: dict[str, Knob] = {}  # what differs from the attack's own defaults
+    at_most: dict[str, float] = {}  # metric -> limit of the mean over items, in each variant of the attack
 
 
-STANDARD = Policy(
-    name="standard-1",
-    forget=(
-        Gate(metric="extraction_strength", at_most=0.08, item_at_most=0.30, holdout_at_most=0.10),
-        # Not memorization accuracy: that counts the end of sequence too, which is kept, so that a one-word answer
-        # would never get below one half.
-        Gate(metric="exact_memorization", at_most=0.60, item_at_most=0.80, holdout_at_most=0.80),
-    ),
-    retain=(RetainThreshold(metric="memorization_accuracy", at_least_ratio=0.95),),
-)
+class Policy(BaseModel):
+    """Named, versioned: what is measured, which attacks are made, and the limits of a verdict."""
 
-POLICIES: dict[str, Policy] = {STANDARD.name: STANDARD}
-DEFAULT_POLICY = STANDARD.name
+    model_config = _FROZEN
+    name: str
+    summary: str
+    needs_holdout: bool = False
+    membership: bool
+    metrics: tuple[str, ...] = Field(min_length=1)
+    forget: tuple[Gate, ...] = Field(min_length=1)
+    retain: tuple[RetainThreshold, ...] = Field(min_length=1)
+    attacks: tuple[PlannedAttack, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """The number at the end of the name."""
+        return int(self.name.rpartition("-")[2])
+
+
+def _read() -> dict[str, Policy]:
+    found = [path for path in (files("core.domain") / "policies").iterdir() if path.name.endswith(".toml")]
+    policies = [
+        Policy(name=path.name.removesuffix(".toml"), **tomllib.loads(path.read_text(encoding="utf-8")))
+        for path in found
+    ]
+    return {policy.name: policy for policy in sorted(policies, key=lambda policy: policy.name)}
+
+
+POLICIES: dict[str, Policy] = _read()
+DEFAULT_POLICY: PolicyName = "standard"
+
+
+def current(name: PolicyName) -> Policy:
+    """Return the newest version of a policy."""
+    versions = [policy for policy in POLICIES.values() if policy.name.rpartition("-")[0] == name]
+    return max(versions, key=lambda policy: policy.version)

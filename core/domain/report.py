@@ -263,6 +263,8 @@ class EvaluationReport(BaseModel):
     fisher: FisherSummary | None
     edit: EditSummary | None = None  # only of methods that edit instead of training
     membership: MembershipResult | None = None
+    truth_ratio: MetricChange | None = None  # mean of min(R, 1/R) over forget items: 1 where nothing is preferred
+    forget_quality: ForgetQuality | None = None  # against the reference model
     attacks: list[AttackResult] = []
     not_measured: dict[str, str] = {}  # what the policy left out or this job could not have -> why
     excluded_retain_items: int  # registered retain items that this request asks to forget

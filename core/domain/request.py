@@ -12,6 +12,7 @@ class Disposition(StrEnum):
 
     PENDING = "pending"
     FORGOTTEN = "forgotten"
+    NO_ACTION_NEEDED = "no_action_needed"  # the base model knew it no better than text that it never saw
     NOT_FORGOTTEN = "not_forgotten"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -72,6 +73,7 @@ class RequestStatus(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     PARTLY_COMPLETED = "partly_completed"
+    NO_ACTION_NEEDED = "no_action_needed"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -89,10 +91,13 @@ def request_status(request: RequestSummary, state: JobState) -> RequestStatus:
     """Return the status. A run that ended well completes a request only as far as its items were forgotten."""
     if state is not JobState.SUCCEEDED:
         return _BY_STATE[state]
-    forgotten = request.dispositions[Disposition.FORGOTTEN]
-    if forgotten == request.num_items:
+    unneeded = request.dispositions[Disposition.NO_ACTION_NEEDED]
+    if unneeded == request.num_items:
+        return RequestStatus.NO_ACTION_NEEDED
+    done = request.dispositions[Disposition.FORGOTTEN] + unneeded
+    if done == request.num_items:
         return RequestStatus.COMPLETED
-    return RequestStatus.PARTLY_COMPLETED if forgotten else RequestStatus.FAILED
+    return RequestStatus.PARTLY_COMPLETED if done else RequestStatus.FAILED
 
 
 def disposition_at_end(state: JobState) -> Disposition:

@@ -1,7 +1,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from core.data.corpus import Example
 from core.domain.report import ItemResult, MetricChange, SetResult
+from core.evaluation.bootstrap import MIN_ITEMS, metric_interval
 from core.evaluation.greedy_continuations import greedy_continuations
 from core.evaluation.metric import Evidence, Metric, Texts, UndefinedMetricError
 from core.evaluation.metrics import METRICS
@@ -36,6 +37,7 @@ class SetScores:
     num_items: int  # of the set, measured or not
     metrics: dict[str, float]
     items: list[MeasuredItem]
+    scores: list[ItemScores] = field(default_factory=list)  # behind them, in the same order
 
     def values(self, metric: str) -> list[float]:
         """Return the metric of each item that has it."""
@@ -48,9 +50,9 @@ def evaluate(
     *,
     pad_id: int,
     metrics: Mapping[str, Metric] = METRICS,
-    max_items: int | None = None,
     max_decoded_items: int = MAX_DECODED_ITEMS,
     seed: int = 0,
+    with_spread: bool = False,
     decode: TextDecoder | None = None,
 ) -> SetScores:
     """Return the metrics of a set of items under a model.
@@ -60,25 +62,24 @@ def evaluate(
         examples: the set, possibly empty.
         pad_id: any token; padding is masked.
         metrics: what to measure, by name.
-        max_items: measure at most so many items, drawn by ``seed``; the same ones for every model. None is all: a
-            forget set is measured whole, or nothing could be said about each item.
-        max_decoded_items: metrics that read what the model writes are measured on at most so many of these.
-        seed: of both samples.
+        max_decoded_items: metrics that read what the model writes are measured on at most so many items, drawn by
+            ``seed``; the same ones for every model.
+        seed: of that sample.
+        with_spread: whether the scores shall hold what membership inference asks for.
         decode: turns what the model writes into text; without it the metrics of words are absent.
     """
-    chosen = [examples[place] for place in _sample(range(len(examples)), at_most=max_items, seed=seed)]
-    scores = score_items(model, chosen, pad_id=pad_id)
-    decoded = _decoded(model, chosen, scores, metrics, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
+    scores = score_items(model, examples, pad_id=pad_id, with_spread=with_spread)
+    decoded = _decoded(model, examples, scores, metrics, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
     texts = {}
     if decode is not None and any(metric.shortest_continuation == "texts" for metric in metrics.values()):
-        texts = _texts(model, chosen, scores, decode, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
+        texts = _texts(model, examples, scores, decode, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
     evidence = [Evidence(item, decoded.get(place), texts.get(place)) for place, item in enumerate(scores)]
     items = [_measured(item, metrics) for item in evidence]
-    return SetScores(num_items=len(examples), metrics=_aggregates(items, metrics), items=items)
+    return SetScores(num_items=len(examples), metrics=_aggregates(items, metrics), items=items, scores=scores)
 
 
-def compare(before: SetScores, after: SetScores) -> SetResult:
-    """Return the metrics of one set under two models, side by side.
+def compare(before: SetScores, after: SetScores, reference: SetScores | None = None) -> SetResult:
+    """Return the metrics of one set under two models, side by side, and under a reference model where there is one.
 
     A metric counts only if the same items have it both times: one that the trained model can no longer be given, since
     its scores are not numbers, is absent with the reason, and an absent metric passes no gate.
@@ -91,7 +92,7 @@ def compare(before: SetScores, after: SetScores) -> SetResult:
     names = dict.fromkeys([*before.metrics, *after.metrics, *_missing(before), *_missing(after)])
     changes, absent = {}, {}
     for name in names:
-        if (change := _change(name, before, after)) is not None:
+        if (change := _change(name, before, after, reference)) is not None:
             changes[name] = change
         if reason := _reason(name, before, after):
             absent[name] = reason
@@ -107,9 +108,9 @@ def compare(before: SetScores, after: SetScores) -> SetResult:
     )
 
 
-def _sample(places: Sequence[int], *, at_most: int | None, seed: int) -> list[int]:
+def _sample(places: Sequence[int], *, at_most: int, seed: int) -> list[int]:
     """Return some of the places in their order, always the same for the same arguments."""
-    if at_most is None or at_most >= len(places):
+    if at_most >= len(places):
         return list(places)
     order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))[:at_most]
     return [places[at] for at in sorted(order.tolist())]
@@ -187,10 +188,27 @@ def _missing(scores: SetScores) -> list[str]:
     return [name for item in scores.items for name in item.absent]
 
 
-def _change(name: str, before: SetScores, after: SetScores) -> MetricChange | None:
+def _change(name: str, before: SetScores, after: SetScores, reference: SetScores | None) -> MetricChange | None:
     if name not in before.metrics or name not in after.metrics or _holders(name, before) != _holders(name, after):
         return None
-    return MetricChange(before=before.metrics[name], after=after.metrics[name], n=len(_holders(name, before)))
+    is_shared = reference is not None and _holders(name, reference) == _holders(name, before)
+    return MetricChange(
+        before=before.metrics[name],
+        after=after.metrics[name],
+        n=len(_holders(name, before)),
+        before_ci95=_interval(name, before),
+        after_ci95=_interval(name, after),
+        reference=reference.metrics.get(name) if reference is not None and is_shared else None,
+    )
+
+
+def _interval(name: str, scores: SetScores) -> tuple[float, float] | None:
+    """Return the interval of a set's metric over its items, None where these are too few for one."""
+    values = scores.values(name)
+    if len(values) < MIN_ITEMS or name not in METRICS:
+        return None
+    num_tokens = [item.num_tokens for item in scores.items if name in item.values]
+    return metric_interval(METRICS[name], values, num_tokens=num_tokens, seed=0)
 
 
 def _holders(name: str, scores: SetScores) -> list[int]:

@@ -4,11 +4,11 @@ import torch
 
 from core.domain.policy import Gate, Policy
 from core.domain.report import ForgetThreshold, Thresholds
+from core.evaluation.bootstrap import bootstrap_interval
 from core.evaluation.evaluate import SetScores
 
 # Below this a bootstrap interval is too narrow by a large factor, and the 95th percentile is simply the largest value.
 MIN_HOLDOUT_ITEMS = 8
-RESAMPLES = 10_000
 ITEM_QUANTILE = 0.95
 
 
@@ -63,23 +63,3 @@ def _from_holdout(gate: Gate, values: list[float], *, seed: int) -> ForgetThresh
         holdout_mean=fmean(values),
         holdout_ci95=(low, high),
     )
-
-
-def bootstrap_interval(values: list[float], *, seed: int) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of the mean.
-
-    The metrics live in [0, 1] and pile up at their ends, so an interval from Student's t would leave that range.
-
-    References:
-        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
-    """
-    sample = torch.tensor(values, dtype=torch.float64)  # (n,)
-    generator = torch.Generator().manual_seed(seed)
-    means = torch.cat(
-        [
-            sample[torch.randint(len(sample), (100, len(sample)), generator=generator)].mean(dim=1)
-            for _ in range(RESAMPLES // 100)
-        ]
-    )
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return low, high

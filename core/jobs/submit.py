@@ -8,6 +8,7 @@ from core.domain.catalog import MethodOptions
 from core.domain.errors import (
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
+    HoldoutSetRequiredError,
     PromptRequiredError,
     RetainSetRequiredError,
     SubjectNotInPromptError,
@@ -19,7 +20,7 @@ from core.domain.item_set import ItemSet
 from core.domain.items import FactItem, TextItem, normalized, subject_end
 from core.domain.job import Job
 from core.domain.options import TrainedOptions
-from core.domain.policy import DEFAULT_POLICY
+from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.request import DeletionRequest, ItemDisposition
 from core.domain.spec import JobSpec
 from core.jobs.idle_options import refuse_idle_options
@@ -41,6 +42,7 @@ class Submission:
     method: MethodOptions
     external_id: str | None
     metadata: dict[str, str]
+    policy: PolicyName = DEFAULT_POLICY
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Submit:
                 "retain set, or set `self_generated`",
                 param="/retain",
             )
+        _refuse_without_holdout(submission.policy, base_model)
         general_set_id = _general_set_id(submission.method, base_model)
         request_id = new_id("dr")
         forget = self._item_set(submission.tenant, request_id, submission.forget)
@@ -121,7 +124,7 @@ class Submit:
                 base_model=base_model.id,
                 weights_sha256=base_model.weights_sha256,
                 method=submission.method,
-                policy=DEFAULT_POLICY,
+                policy=current(submission.policy).name,
                 forget_set_id=forget.id,
                 retain_set_id=retain.id if retain else None,
                 holdout_set_id=base_model.holdout_set_id,
@@ -169,6 +172,15 @@ def _general_set_id(method: MethodOptions, base_model: RegisteredBaseModel) -> s
             param="/method/retain_corpus",
         )
     return base_model.general_set_id
+
+
+def _refuse_without_holdout(policy: PolicyName, base_model: RegisteredBaseModel) -> None:
+    if current(policy).needs_holdout and base_model.holdout_set_id is None:
+        raise HoldoutSetRequiredError(
+            f"policy {policy} compares with texts that the base model never saw, and none are registered: register the "
+            "base model with a holdout set, or choose another policy",
+            param="/policy",
+        )
 
 
 def _refuse_unfit(forget: Items, method: MethodOptions) -> None:

@@ -6,7 +6,7 @@ from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet
 from core.domain.job import Job
-from core.domain.policy import DEFAULT_POLICY
+from core.domain.policy import DEFAULT_POLICY, current
 from core.domain.spec import JobSpec, ProbeSpec
 from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model, new_item_set, stored_with_row
 from core.jobs.submit import publish
@@ -85,7 +85,7 @@ class SubmitProbe:
             spec=ProbeSpec(
                 base_model=base_model.id,
                 weights_sha256=base_model.weights_sha256,
-                policy=DEFAULT_POLICY,
+                policy=current(DEFAULT_POLICY).name,
                 item_set_id=texts.id,
                 num_items=len(texts.items),
                 holdout_set_id=base_model.holdout_set_id,

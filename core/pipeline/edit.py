@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from core.data.corpus import ItemEncoder
 from core.domain.catalog import LawOptions
 from core.domain.errors import DivergedError
 from core.domain.job import Stage
@@ -10,6 +9,7 @@ from core.domain.report import EditedLayerSummary, EditSummary, TrainingSummary
 from core.modeling.adapter import Adapter, attach
 from core.pipeline.learn import Learned, Lesson
 from core.pipeline.retain_statistics import retain_moments
+from core.pipeline.sets import encoder_of
 from core.pipeline.stop import StopRule, watched_loss
 from core.pipeline.stopwatch import Stopwatch
 from core.ports import ArtifactStore, JobMonitor
@@ -38,7 +38,7 @@ def edit_adapter(
         layers = down_projections(base.model, options.layers)
         linears = {layer.name: layer.linear for layer in layers}
         moments, was_there = retain_moments(task, base, linears, lesson.sets, cache, at_most=options.moment_items)
-        encode = ItemEncoder(base.tokenizer, task.base_model.text_format, base.max_tokens)
+        encode = encoder_of(task, base)
         facts = encode_facts(encode, task.forget.items, write_contexts(base, count=options.contexts))
 
     search = len(fact_batches(facts)) * options.target_steps

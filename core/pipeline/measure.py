@@ -1,9 +1,23 @@
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
 
 from torch import Tensor
 
-from core.domain.report import SetResult
-from core.evaluation.evaluate import SetScores, compare, evaluate
+from core.data.corpus import AnyItem, Example, ItemEncoder
+from core.domain.items import TextItem
+from core.domain.policy import Policy
+from core.domain.report import ForgetQuality, MembershipResult, MetricChange, SetResult
+from core.evaluation.evaluate import MAX_DECODED_ITEMS, SetScores, compare, evaluate
+from core.evaluation.forget_quality import forget_quality
+from core.evaluation.membership import inference
+from core.evaluation.membership.compressed_loss import compressed_size
+from core.evaluation.membership.inference import Membership
+from core.evaluation.membership.score import MembershipEvidence
+from core.evaluation.metric import UndefinedMetricError
+from core.evaluation.metrics import METRICS
+from core.evaluation.scored_items import ItemScores
+from core.evaluation.truth_ratio import TruthRatios, truth_ratios
 from core.modeling.base_model import BaseModel
 from core.packaging.verify import logits_of, probe_rows
 from core.pipeline.sets import EncodedSets
@@ -14,40 +28,152 @@ MAX_DECODED_FORGET_ITEMS = 128
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the model is at one moment: its metrics on each set, and its logits on the probe rows."""
+    """What a model is at one moment: its metrics on each set, and its logits on the probe rows."""
 
     forget: SetScores
     retain: SetScores
     holdout: SetScores | None
+    membership: Membership | None  # of the forget set, told from the holdout set
+    truth: TruthRatios  # of the forget items that come with other wordings
     probe_ids: Tensor  # (P, T)
     probe_logits: Tensor  # (P, T, V)
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Measures models for one job: by the same items, metrics and seeds each time."""
+
+    policy: Policy
+    sets: EncodedSets
+    encode: ItemEncoder
+    seed: int
+
+    def __call__(self, base: BaseModel, reference: Measurement | None = None) -> Measurement:
+        """Return what the model is now.
+
+        Args:
+            base: the model, as it is.
+            reference: of the model that never saw the forget set, where there is one.
+        """
+        sets = self.sets
+        probe_ids = probe_rows(base.model, seed=self.seed)
+        forget = self._set(base, sets.forget, max_decoded_items=MAX_DECODED_FORGET_ITEMS)
+        holdout = self._set(base, sets.holdout) if sets.holdout else None
+        return Measurement(
+            forget=forget,
+            retain=self._set(base, sets.retain_measured),
+            holdout=holdout,
+            membership=self._membership(forget, holdout, reference) if self.policy.membership and holdout else None,
+            truth=truth_ratios(base.model, sets.forget_items, self.encode, pad_id=base.pad_id),
+            probe_ids=probe_ids,
+            probe_logits=logits_of(base.model, probe_ids),
+        )
+
+    def _set(
+        self, base: BaseModel, examples: Sequence[Example], *, max_decoded_items: int = MAX_DECODED_ITEMS
+    ) -> SetScores:
+        return evaluate(
+            base.model,
+            examples,
+            pad_id=base.pad_id,
+            metrics={name: METRICS[name] for name in self.policy.metrics},
+            max_decoded_items=max_decoded_items,
+            with_spread=self.policy.membership,
+        )
+
+    def _membership(self, forget: SetScores, holdout: SetScores, reference: Measurement | None) -> Membership:
+        known = {} if reference is None else _scores_by_id(reference)
+        members = _evidence("forget", forget, self.sets.forget_items, known)
+        return inference.membership(members, _evidence("holdout", holdout, self.sets.holdout_items, known))
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Each set before and after."""
+    """Each set before and after, and what only a comparison of two models says."""
 
     forget: SetResult
     retain: SetResult
     holdout: SetResult | None
+    membership: MembershipResult | None = None
+    truth_ratio: MetricChange | None = None
+    forget_quality: ForgetQuality | None = None
+    not_measured: dict[str, str] = field(default_factory=dict)
 
 
-def measure(base: BaseModel, sets: EncodedSets, *, seed: int) -> Measurement:
-    """Return the metrics and probe logits of the model as it is now."""
-    probe_ids = probe_rows(base.model, seed=seed)
-    return Measurement(
-        forget=evaluate(base.model, sets.forget, pad_id=base.pad_id, max_decoded_items=MAX_DECODED_FORGET_ITEMS),
-        retain=evaluate(base.model, sets.retain_measured, pad_id=base.pad_id),
-        holdout=evaluate(base.model, sets.holdout, pad_id=base.pad_id) if sets.holdout else None,
-        probe_ids=probe_ids,
-        probe_logits=logits_of(base.model, probe_ids),
-    )
-
-
-def compared(before: Measurement, after: Measurement) -> Comparison:
-    """Return both measurements side by side."""
+def compared(before: Measurement, after: Measurement, reference: Measurement | None = None) -> Comparison:
+    """Return two measurements side by side, and beside that of the reference model where there is one."""
+    not_measured: dict[str, str] = {}
     return Comparison(
-        forget=compare(before.forget, after.forget),
-        retain=compare(before.retain, after.retain),
-        holdout=compare(before.holdout, after.holdout) if before.holdout and after.holdout else None,
+        forget=compare(before.forget, after.forget, None if reference is None else reference.forget),
+        retain=compare(before.retain, after.retain, None if reference is None else reference.retain),
+        holdout=_compared_holdout(before, after, reference),
+        membership=_compared_membership(before, after, reference, not_measured),
+        truth_ratio=_compared_truth(before, after, reference, not_measured),
+        forget_quality=_quality(after, reference, not_measured),
+        not_measured=not_measured,
     )
+
+
+def _compared_holdout(before: Measurement, after: Measurement, reference: Measurement | None) -> SetResult | None:
+    if before.holdout is None or after.holdout is None:
+        return None
+    return compare(before.holdout, after.holdout, None if reference is None else reference.holdout)
+
+
+def _compared_membership(
+    before: Measurement, after: Measurement, reference: Measurement | None, not_measured: dict[str, str]
+) -> MembershipResult | None:
+    if before.membership is None or after.membership is None:
+        not_measured["membership"] = "the policy leaves it out, or no holdout set is registered to tell apart from"
+        return None
+    return inference.compare(before.membership, after.membership, None if reference is None else reference.membership)
+
+
+def _compared_truth(
+    before: Measurement, after: Measurement, reference: Measurement | None, not_measured: dict[str, str]
+) -> MetricChange | None:
+    """Return how near to 1 the truth ratios of the forget items are on average, ``min(R, 1/R)``."""
+    shared = {item.id for item in before.truth.items} & {item.id for item in after.truth.items}
+    if not shared:
+        not_measured["truth_ratio"] = next(iter(after.truth.absent.values()), "there is no forget item")
+        return None
+
+    def mean(truth: TruthRatios) -> float:
+        return fmean(min(item.ratio, 1 / item.ratio) for item in truth.items if item.id in shared)
+
+    return MetricChange(
+        before=mean(before.truth),
+        after=mean(after.truth),
+        n=len(shared),
+        reference=None if reference is None else mean(reference.truth),
+    )
+
+
+def _quality(after: Measurement, reference: Measurement | None, not_measured: dict[str, str]) -> ForgetQuality | None:
+    if reference is None:
+        not_measured["forget_quality"] = "no reference model is registered for this base model"
+        return None
+    try:
+        return forget_quality(*([item.log_ratio for item in truth.items] for truth in (after.truth, reference.truth)))
+    except UndefinedMetricError as error:
+        not_measured["forget_quality"] = str(error)
+        return None
+
+
+def _evidence(
+    which: str, scores: SetScores, items: Sequence[AnyItem], reference: Mapping[tuple[str, str], ItemScores]
+) -> list[MembershipEvidence]:
+    return [
+        MembershipEvidence(scored, compressed_size(_content(item)), reference.get((which, scored.id)))
+        for scored, item in zip(scores.scores, items, strict=True)
+    ]
+
+
+def _content(item: AnyItem) -> str:
+    return item.text if isinstance(item, TextItem) else item.completion
+
+
+def _scores_by_id(reference: Measurement) -> dict[tuple[str, str], ItemScores]:
+    """Return the reference model's scores; ids are those of a set, so the set is part of the key."""
+    sets = [("forget", reference.forget), *([("holdout", reference.holdout)] if reference.holdout else [])]
+    return {(which, item.id): item for which, scores in sets for item in scores.scores}

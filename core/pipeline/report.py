@@ -1,16 +1,20 @@
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.domain.policy import POLICIES
 from core.domain.report import (
     BaseModelSummary,
     EvaluationReport,
+    ItemResult,
     SetResult,
     Thresholds,
 )
 from core.domain.request import Disposition, ItemDisposition
-from core.evaluation.verdict import Judgement
+from core.evaluation.attacks import ATTACKS
+from core.evaluation.verdict import GatedAttack, Judgement
 from core.modeling.base_model import BaseModel
 from core.pipeline.learn import Learned
 from core.pipeline.measure import Comparison
@@ -19,14 +23,23 @@ from core.pipeline.task import RunTask
 
 LIBRARIES = ("lethe", "torch", "transformers", "peft", "tokenizers", "safetensors")
 
-DOES_NOT_ESTABLISH = [
+ALWAYS_UNESTABLISHED = [
     "The base model's weights are unchanged: whoever serves them without this adapter has the memory back.",
     "The result is not shown to equal a model retrained without the forget set.",
     "Copies of the texts outside this base model (other models, indexes, backups) are not covered.",
-    "Resistance to fine-tuning that teaches the texts again was not measured.",
-    "Quantised variants of the base model with this adapter were not measured.",
-    "Paraphrased or adversarial prompts were not measured; only the prompts of the request were.",
 ]
+UNESTABLISHED_WITHOUT = {
+    "relearning": "Resistance to fine-tuning that teaches the texts again was not measured.",
+    "quantisation": "Quantised variants of the base model with this adapter were not measured.",
+    "prompts": "Paraphrased or adversarial prompts were not measured; only the prompts of the request were.",
+    "sampling": "What the model writes when it draws words at random was not measured, only its first choices.",
+}
+UNESTABLISHED_WITH = {
+    "relearning": "Fine-tuning for longer, or on more texts, than was tried may still bring the texts back.",
+    "quantisation": "Other ways of quantising than those that were simulated may behave differently.",
+    "prompts": "Other prompts than the few that were tried may still draw the texts out.",
+    "sampling": "More samples than were drawn may still hold the texts.",
+}
 
 
 @dataclass(frozen=True)
@@ -36,13 +49,14 @@ class Facts:
     judgement: Judgement
     thresholds: Thresholds
     comparison: Comparison
-    learned: Learned
     seconds: dict[str, float]
+    learned: Learned | None = None  # None: no action was needed
+    attacks: Sequence[GatedAttack] = ()
 
 
 def assemble(task: RunTask, base: BaseModel, sets: EncodedSets, facts: Facts, *, now: datetime) -> EvaluationReport:
     """Return the report: ids, numbers and versions, no text."""
-    registered = task.base_model
+    registered, learned = task.base_model, facts.learned
     return EvaluationReport(
         job_id=task.job_id,
         created_at=now,
@@ -59,25 +73,44 @@ def assemble(task: RunTask, base: BaseModel, sets: EncodedSets, facts: Facts, *,
         ),
         method=task.spec.method,
         thresholds=facts.thresholds,
-        forget=facts.judgement.mark(facts.comparison.forget),
+        forget=facts.judgement.mark(facts.comparison.forget, facts.thresholds),
         retain=facts.comparison.retain,
         holdout=facts.comparison.holdout,
-        training=facts.learned.training,
-        fisher=facts.learned.fisher,
-        edit=facts.learned.edit,
+        membership=facts.comparison.membership,
+        truth_ratio=facts.comparison.truth_ratio,
+        forget_quality=facts.comparison.forget_quality,
+        attacks=[result for attack in facts.attacks for result in attack.results],
+        not_measured=facts.comparison.not_measured | _attacks_left_out(task),
+        training=learned.training if learned else None,
+        fisher=learned.fisher if learned else None,
+        edit=learned.edit if learned else None,
         excluded_retain_items=sets.excluded_retain,
         excluded_holdout_items=sets.excluded_holdout,
         duplicate_retain_items=sets.duplicate_retain,
         retain_rows_unseen=sets.measures_unseen,
-        adapter_rank=2 * task.spec.method.r,
-        target_modules=sorted(facts.learned.adapter.layers),
+        adapter_rank=2 * task.spec.method.r if learned else None,
+        target_modules=sorted(learned.adapter.layers) if learned else [],
         seeds={"method": task.spec.method.seed},
         versions=versions(),
         device=base.device.type,
         dtype=str(base.model.dtype).removeprefix("torch."),
         timings_seconds=dict(facts.seconds),
-        does_not_establish=DOES_NOT_ESTABLISH,
+        does_not_establish=[*ALWAYS_UNESTABLISHED, *_unestablished(facts)],
     )
+
+
+def _attacks_left_out(task: RunTask) -> dict[str, str]:
+    """Return the attacks that the policy leaves out; those that could not be made say so themselves."""
+    policy = POLICIES[task.spec.policy]
+    planned = {attack.name for attack in policy.attacks}
+    return {name: f"policy {policy.name} leaves this attack out" for name in ATTACKS if name not in planned}
+
+
+def _unestablished(facts: Facts) -> list[str]:
+    made = {
+        attack.planned.name for attack in facts.attacks if any(result.attacked is not None for result in attack.results)
+    }
+    return [UNESTABLISHED_WITH[name] if name in made else UNESTABLISHED_WITHOUT[name] for name in UNESTABLISHED_WITH]
 
 
 def versions() -> dict[str, str]:
@@ -87,10 +120,10 @@ def versions() -> dict[str, str]:
 
 def dispositions(forget: SetResult) -> tuple[ItemDisposition, ...]:
     """Return what became of each forget item."""
-    return tuple(
-        ItemDisposition(
-            item_id=item.id,
-            disposition=Disposition.FORGOTTEN if item.forgotten else Disposition.NOT_FORGOTTEN,
-        )
-        for item in forget.items
-    )
+    return tuple(ItemDisposition(item_id=item.id, disposition=_disposition(item)) for item in forget.items)
+
+
+def _disposition(item: ItemResult) -> Disposition:
+    if not item.forgotten:
+        return Disposition.NOT_FORGOTTEN
+    return Disposition.FORGOTTEN if item.was_known else Disposition.NO_ACTION_NEEDED

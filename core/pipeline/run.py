@@ -1,5 +1,7 @@
 """The recipe: one job from its texts to its package, read from top to bottom."""
 
+from pathlib import Path
+
 import torch
 
 from core.domain.catalog import LawOptions, MethodOptions
@@ -7,18 +9,21 @@ from core.domain.errors import OutOfMemoryError
 from core.domain.job import Stage
 from core.domain.options import TrainedOptions
 from core.domain.policy import POLICIES
+from core.domain.report import EvaluationReport
 from core.evaluation.thresholds import choose_thresholds
-from core.evaluation.verdict import judge
+from core.evaluation.verdict import judge, judge_untouched
 from core.modeling.base_model import choose_device, load_base_model, locate
 from core.packaging.report_page import render
 from core.packaging.verify import Probe
+from core.pipeline.attack import attack_scene, made_attacks
 from core.pipeline.edit import edit_adapter
 from core.pipeline.learn import Learned, Lesson, train_adapter
-from core.pipeline.measure import compared, measure
+from core.pipeline.measure import Measure, compared
 from core.pipeline.package import build_package
+from core.pipeline.reference import measured_reference
 from core.pipeline.report import Facts, assemble, dispositions
 from core.pipeline.self_generated import self_generated
-from core.pipeline.sets import encode_sets
+from core.pipeline.sets import encode_sets, encoder_of
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunOutcome, RunTask
 from core.ports import ArtifactStore, Clock, ItemStore, JobMonitor
@@ -38,7 +43,7 @@ def run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSto
 
 
 def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock) -> RunOutcome:
-    options = task.spec.method
+    options, policy = task.spec.method, POLICIES[task.spec.policy]
     watch = Stopwatch(monitor)
     torch.manual_seed(options.seed)
 
@@ -48,24 +53,39 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         sets = encode_sets(task, base, self_generated(task, base, items, clock))
 
     with watch.stage(Stage.BASELINE):
-        before = measure(base, sets, seed=options.seed)
-        thresholds = choose_thresholds(POLICIES[task.spec.policy], before.holdout)
+        measure = Measure(policy, sets, encoder_of(task, base), seed=options.seed)
+        reference = measured_reference(task, base, measure)
+        ideal = reference.measured if reference else None
+        before = measure(base, ideal)
+        thresholds = choose_thresholds(policy, before.holdout)
+        untouched = compared(before, before, ideal)
+        unneeded = judge_untouched(untouched.forget, untouched.holdout, thresholds)
+
+    if unneeded is not None:
+        facts = Facts(unneeded, thresholds, untouched, watch.seconds)
+        return _outcome(None, assemble(task, base, sets, facts, now=clock()), watch)
 
     learned = _learn(Lesson(task, base, sets, before, thresholds), options, monitor, cache, watch)
 
     with watch.stage(Stage.EVALUATE):
-        after = measure(base, sets, seed=options.seed)
-        comparison = compared(before, after)
-        judgement = judge(comparison.forget, comparison.retain, thresholds)
+        after = measure(base, ideal)
+        comparison = compared(before, after, ideal)
+
+    with watch.stage(Stage.ATTACK):
+        attacks = made_attacks(policy, attack_scene(task, base, learned.adapter, sets, reference))
+        judgement = judge(comparison.forget, comparison.retain, thresholds, attacks)
 
     with watch.stage(Stage.PACKAGE):
-        facts = Facts(judgement, thresholds, comparison, learned, watch.seconds)
+        facts = Facts(judgement, thresholds, comparison, watch.seconds, learned, attacks)
         report = assemble(task, base, sets, facts, now=clock())
         probe = Probe(before.probe_ids, trained_logits=after.probe_logits, base_logits=before.probe_logits)
         adapter_zip = build_package(task, base, learned.adapter, probe, report)
+    return _outcome(adapter_zip, report, watch)
 
-    report = report.model_copy(update={"timings_seconds": watch.seconds})
-    return RunOutcome(adapter_zip, report, render(report), dispositions(report.forget))
+
+def _outcome(adapter_zip: Path | None, report: EvaluationReport, watch: Stopwatch) -> RunOutcome:
+    timed = report.model_copy(update={"timings_seconds": watch.seconds})
+    return RunOutcome(adapter_zip, timed, render(timed), dispositions(timed.forget))
 
 
 def _learn(

@@ -23,6 +23,9 @@ class EncodedSets:
     retain_trained: list[Example]
     retain_measured: list[Example]
     holdout: list[Example] | None
+    forget_items: Sequence[AnyItem]
+    retain_items: Sequence[AnyItem]  # behind retain_measured
+    holdout_items: Sequence[AnyItem]
     measures_unseen: bool  # whether the measured retain rows are kept out of training and of the Fisher information
     excluded_retain: int
     excluded_holdout: int
@@ -46,7 +49,7 @@ def encode_sets(task: RunTask, base: BaseModel, generated: Sequence[TextItem] = 
     Raises:
         UnsupportedBaseModelError: an item does not fit the model, or no retain row is left.
     """
-    encode = ItemEncoder(base.tokenizer, task.base_model.text_format, base.max_tokens)
+    encode = encoder_of(task, base)
     forgotten = {normalized(item) for item in task.forget.items}
     retain = generated if task.retain is None else task.retain.items
     distinct = {normalized(item): item for item in reversed(retain)}  # the first of equals stays
@@ -64,16 +67,25 @@ def encode_sets(task: RunTask, base: BaseModel, generated: Sequence[TextItem] = 
     if not trained:
         raise UnsupportedBaseModelError("every retain item is also asked to be forgotten: nothing is left to retain")
     holdout = _holdout(task, forgotten | set(distinct))
+    measured_items = measured or list(kept.values()) or trained
     return EncodedSets(
         forget=encode(task.forget.items),
         retain_trained=encode(trained),
-        retain_measured=encode(measured or list(kept.values()) or trained),
+        retain_measured=encode(measured_items),
         holdout=None if holdout is None else encode(holdout),
+        forget_items=task.forget.items,
+        retain_items=measured_items,
+        holdout_items=holdout or (),
         measures_unseen=bool(measured),
         excluded_retain=excluded,
         excluded_holdout=0 if holdout is None or task.holdout is None else len(task.holdout.items) - len(holdout),
         duplicate_retain=len(retain) - len(distinct),
     )
+
+
+def encoder_of(task: RunTask, base: BaseModel) -> ItemEncoder:
+    """Return what turns the job's items into examples."""
+    return ItemEncoder(base.tokenizer, task.base_model.text_format, base.max_tokens)
 
 
 def keeps_on_general_corpus(task: RunTask) -> bool:

@@ -28,7 +28,7 @@ class RunTask:
 class RunOutcome:
     """What one run delivers."""
 
-    adapter_zip: Path
+    adapter_zip: Path | None  # None: no action was needed
     report: EvaluationReport
     report_html: str
     dispositions: tuple[ItemDisposition, ...]

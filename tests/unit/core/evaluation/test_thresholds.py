@@ -4,12 +4,17 @@ from statistics import fmean, stdev
 import pytest
 import torch
 
-from core.domain.policy import STANDARD, Gate, Policy
+from core.domain.policy import POLICIES, Gate, Policy
+from core.evaluation.bootstrap import bootstrap_interval
 from core.evaluation.evaluate import MeasuredItem, SetScores
-from core.evaluation.thresholds import bootstrap_interval, choose_thresholds
+from core.evaluation.thresholds import choose_thresholds
 
+STANDARD = POLICIES["standard-1"]
 POLICY = Policy(
     name="test-1",
+    summary="of a test",
+    membership=False,
+    metrics=("extraction_strength",),
     forget=(Gate(metric="extraction_strength", at_most=0.06, item_at_most=0.25, holdout_at_most=0.2),),
     retain=STANDARD.retain,
 )

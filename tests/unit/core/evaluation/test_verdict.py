@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.domain.policy import PlannedAttack
 from core.domain.report import (
+    AttackOutcome,
+    AttackResult,
     ForgetThreshold,
     ItemResult,
     MetricChange,
@@ -13,7 +16,14 @@ from core.domain.report import (
     Thresholds,
     Verdict,
 )
-from core.evaluation.verdict import forget_failures, judge, over_by_chance
+from core.evaluation.verdict import (
+    GatedAttack,
+    Judgement,
+    forget_failures,
+    judge,
+    judge_untouched,
+    over_by_chance,
+)
 
 GATES = Thresholds(
     policy="test-1",
@@ -129,10 +139,86 @@ def test_each_gate_counts_for_an_item():
 def test_mark_writes_the_flags_into_the_items():
     forget = measured([1.0, 1.0], [0.0, 0.9])
 
-    marked = judge(forget, KEPT, GATES).mark(forget)
+    marked = judge(forget, KEPT, GATES).mark(forget, GATES)
 
     assert [item.forgotten for item in marked.items] == [True, False]
+    assert [item.was_known for item in marked.items] == [True, True]
     assert [item.forgotten for item in forget.items] == [None, None]
+
+
+def attacked(values, *, limit, variant="nf4_merged"):
+    means = {"es": sum(values.values()) / len(values)}
+    outcome = AttackOutcome(items={name: {"es": value} for name, value in values.items()}, means=means, n=len(values))
+    result = AttackResult(name="quantisation", variant=variant, attacked=outcome)
+    limits = {} if limit is None else {"es": limit}
+    return GatedAttack(PlannedAttack(name="quantisation", at_most=limits), [result])
+
+
+def test_attack_over_its_limit_keeps_a_set_from_being_forgotten():
+    forget = measured([1.0, 1.0], [0.0, 0.0])
+
+    judgement = judge(forget, KEPT, GATES, [attacked({"0": 0.2, "1": 0.2}, limit=0.1)])
+
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert judgement.forgotten == (True, True)
+    assert judgement.reasons == ("es of the forget set under quantisation (nf4_merged) is 0.200, over 0.100",)
+
+
+def test_item_that_an_attack_brings_back_is_not_forgotten():
+    forget = measured([1.0, 1.0], [0.0, 0.0])
+
+    judgement = judge(forget, KEPT, GATES, [attacked({"0": 0.0, "1": 0.9}, limit=0.5)])
+
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert judgement.forgotten == (True, False)
+    assert judgement.reasons == ("1 of 2 items came back for the most part under attack",)
+
+
+def test_attack_without_limits_decides_nothing():
+    forget = measured([1.0, 1.0], [0.0, 0.0])
+
+    assert judge(forget, KEPT, GATES, [attacked({"0": 1.0, "1": 1.0}, limit=None)]).verdict is Verdict.FORGOTTEN
+
+
+def test_attack_with_limits_that_could_not_be_made_fails():
+    planned = PlannedAttack(name="prompts", at_most={"es": 0.1})
+    absent = AttackResult(name="prompts", variant="paraphrase", absent="no item has other wordings")
+
+    judgement = judge(measured([1.0, 1.0], [0.0, 0.0]), KEPT, GATES, [GatedAttack(planned, [absent])])
+
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert judgement.reasons == ("the attack prompts has limits and could not be made",)
+
+
+def test_attack_limit_on_a_metric_that_the_attack_lacks_fails():
+    planned = PlannedAttack(name="quantisation", at_most={"other": 1.0})
+    results = attacked({"0": 0.0, "1": 0.0}, limit=1.0).results
+
+    assert judge(measured([1.0, 1.0], [0.0, 0.0]), KEPT, GATES, [GatedAttack(planned, results)]).reasons
+
+
+UNSEEN = measured([0.0, 0.1] * 4, [0.0, 0.1] * 4)
+
+
+def test_texts_that_the_base_model_does_not_know_need_no_action():
+    judgement = judge_untouched(measured([0.0, 0.05], [0.0, 0.05]), UNSEEN, GATES)
+
+    assert judgement == Judgement(Verdict.NO_ACTION_NEEDED, (True, True), ())
+
+
+@pytest.mark.parametrize(
+    ("before", "holdout"),
+    [
+        ([0.0, 0.9], UNSEEN),  # an item is known
+        ([0.2, 0.2], UNSEEN),  # each could be chance, all of them not
+        ([0.0, 0.0], None),  # nothing says what unseen texts look like
+        ([0.0, 0.0], measured([0.0] * 7, [0.0] * 7)),  # too little says it
+        ([0.0, 0.0], measured([0.9] * 8, [0.9] * 8)),  # the model has seen the holdout set
+        ([0.0, 0.0], unmeasured(8)),
+    ],
+)
+def test_action_is_needed_where_an_item_is_known_or_nobody_can_tell(before, holdout):
+    assert judge_untouched(measured(before, before), holdout, GATES) is None
 
 
 def test_item_that_is_still_recited_is_not_hidden_by_a_low_mean():

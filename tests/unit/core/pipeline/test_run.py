@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from core.domain.base_model import ReferenceModel
 from core.domain.errors import BaseModelChangedError, OutOfMemoryError
 from core.domain.job import Stage
+from core.domain.report import Verdict
+from core.domain.request import Disposition
 from core.pipeline.run import run
 from tests.fakes.artifact_store import FakeArtifactStore
 from tests.fakes.item_store import FakeItemStore
@@ -41,7 +44,7 @@ def test_every_stage_is_announced_in_order(make_task):
 
 
 def test_package_and_report_tell_of_the_same_job(make_task):
-    outcome = run(make_task(holdout=pairs(9, "h")), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
+    outcome = run(make_task(holdout=pairs(7, "h")), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
     with zipfile.ZipFile(outcome.adapter_zip) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         names = set(archive.namelist())
@@ -176,3 +179,58 @@ def test_weights_that_changed_since_registration_fail_the_job(make_task, tmp_pat
     byte_tokenizer().save_pretrained(tmp_path / "other")
     with pytest.raises(BaseModelChangedError):
         run(with_source(make_task(), tmp_path / "other"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
+
+
+def under(task, policy):
+    return replace(task, spec=task.spec.model_copy(update={"policy": policy}))
+
+
+@pytest.mark.parametrize("policy", ["standard-2", "strict-1"])
+def test_report_holds_what_the_policy_asks_for(make_task, policy):
+    task = under(make_task(holdout=pairs(7, "h"), max_steps=2), policy)  # too few to say that no action is needed
+
+    report = run(task, FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock).report
+
+    assert report.thresholds.policy == policy
+    assert {attack.name for attack in report.attacks} == {"quantisation", "prompts", "sampling", "relearning"}
+    assert report.membership is not None
+    assert "7 items" in report.membership.absent["min_k"] or "3 items" in report.membership.absent["min_k"]
+    assert report.not_measured.keys() == {"truth_ratio", "forget_quality"}
+    assert all(change.n < 8 or change.after_ci95 for change in report.forget.metrics.values())
+
+
+def test_reference_model_stands_beside_base_and_result(make_task, base_path):
+    task = make_task(holdout=pairs(7, "h"), max_steps=2)
+    reference = ReferenceModel(source=str(base_path), revision=None, weights_sha256=task.spec.weights_sha256)
+    task = replace(task, base_model=task.base_model.model_copy(update={"reference": reference}))
+
+    report = run(under(task, "standard-2"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock).report
+
+    assert report.forget.metrics["perplexity"].reference == report.forget.metrics["perplexity"].before
+    assert report.membership is not None
+    assert report.membership.reference == report.membership.before
+    assert all(result.reference for result in report.attacks if result.attacked)
+
+
+def test_reference_model_that_has_changed_fails_the_job(make_task, base_path):
+    task = make_task()
+    reference = ReferenceModel(source=str(base_path), revision=None, weights_sha256="0" * 64)
+    task = replace(task, base_model=task.base_model.model_copy(update={"reference": reference}))
+
+    with pytest.raises(BaseModelChangedError):
+        run(task, FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
+
+
+def test_request_whose_texts_nobody_knows_ends_without_training(make_task):
+    monitor = FakeJobMonitor()
+
+    outcome = run(
+        under(make_task(holdout=pairs(20, "h")), "fast-1"), monitor, FakeArtifactStore(), FakeItemStore(), clock
+    )
+
+    assert outcome.report.verdict is Verdict.NO_ACTION_NEEDED
+    assert outcome.adapter_zip is None
+    assert [entered.stage for entered in monitor.entered] == [Stage.PREPARE, Stage.BASELINE]
+    assert {item.disposition for item in outcome.dispositions} == {Disposition.NO_ACTION_NEEDED}
+    assert outcome.report.training is None
+    assert "No action needed" in outcome.report_html

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from core.domain.policy import POLICIES
 from core.domain.report import ForgetThreshold, RetainThreshold, Thresholds
 from core.modeling.base_model import load_base_model
-from core.pipeline.measure import measure
-from core.pipeline.sets import encode_sets
+from core.pipeline.measure import Measure
+from core.pipeline.sets import encode_sets, encoder_of
 from core.pipeline.stop import StopRule
 from tests.fakes.job_monitor import FakeJobMonitor
 
@@ -13,7 +14,7 @@ from tests.fakes.job_monitor import FakeJobMonitor
 def rule(base_path, make_task):
     base = load_base_model(base_path, device=torch.device("cpu"))
     sets = encode_sets(make_task(), base)
-    before = measure(base, sets, seed=0)
+    before = Measure(POLICIES["standard-1"], sets, encoder_of(make_task(), base), seed=0)(base)
 
     def make(*, at_most=1.0, item_at_most=1.0, ratio=0.5, metric="exact_memorization"):
         thresholds = Thresholds(

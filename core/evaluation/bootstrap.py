@@ -1,0 +1,55 @@
+from collections.abc import Sequence
+from statistics import fmean
+
+import torch
+
+from core.evaluation.metric import Metric
+
+# Below this a bootstrap interval is too narrow by a large factor.
+MIN_ITEMS = 8
+RESAMPLES = 10_000
+# Of an aggregate that is no mean, one resample at a time.
+_SLOW_RESAMPLES = 1_000
+
+
+def bootstrap_interval(values: Sequence[float], *, seed: int) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the mean.
+
+    The metrics live in [0, 1] and pile up at their ends, so an interval from Student's t would leave that range.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
+    """
+    sample = torch.tensor(values, dtype=torch.float64)  # (n,)
+    generator = torch.Generator().manual_seed(seed)
+    means = torch.cat(
+        [
+            sample[torch.randint(len(sample), (100, len(sample)), generator=generator)].mean(dim=1)
+            for _ in range(RESAMPLES // 100)
+        ]
+    )
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def metric_interval(
+    metric: Metric, values: Sequence[float], *, num_tokens: Sequence[int], seed: int
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of a set's metric over draws of its items.
+
+    Args:
+        metric: says how items make a set.
+        values: of each item that has it, at least one.
+        num_tokens: of each of these.
+        seed: of the resamples.
+    """
+    if metric.of_set(values, num_tokens=num_tokens) == fmean(values):
+        return bootstrap_interval(values, seed=seed)  # it is a mean, whose resamples are taken all at once
+    generator = torch.Generator().manual_seed(seed)
+    resampled = []
+    for _ in range(_SLOW_RESAMPLES):
+        drawn = torch.randint(len(values), (len(values),), generator=generator).tolist()
+        resampled.append(metric.of_set([values[at] for at in drawn], num_tokens=[num_tokens[at] for at in drawn]))
+    edges = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = torch.tensor(resampled, dtype=torch.float64).quantile(edges).tolist()
+    return low, high
