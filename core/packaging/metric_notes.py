@@ -46,9 +46,18 @@ METRIC_NOTES: dict[str, MetricNote] = {
     ),
 }
 
+# What is measured under an attack alone, or on the forget set as a whole.
+OTHER_NOTES: dict[str, MetricNote] = {
+    "exact_match": MetricNote("Exact match", "The share of answers that are the item, word for word."),
+    "samples_above_half": MetricNote("Samples above one half", "The share of answers that hold more than half of it."),
+    "truth_ratio": MetricNote(
+        "Truth ratio",
+        "Whether the model prefers the true answer to false ones; 1 is no preference, as of a model that never saw it.",
+    ),
+}
+
 
 def note_of(metric: str) -> MetricNote:
     """Return the note; a metric without one is shown by its own name rather than hidden."""
-    return METRIC_NOTES.get(
-        metric, MetricNote(metric.replace("_", " ").capitalize(), "Described in the documentation.")
-    )
+    unknown = MetricNote(metric.replace("_", " ").capitalize(), "Described in the documentation.")
+    return METRIC_NOTES.get(metric, OTHER_NOTES.get(metric, unknown))

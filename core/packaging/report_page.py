@@ -1,41 +1,24 @@
 import math
+from collections.abc import Sequence
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from core.domain.report import EvaluationReport, Verdict
-from core.packaging.chart import HEIGHT, WIDTH, trajectory_charts
+from core.domain.report import EvaluationReport, ItemResult, TrajectoryPoint
+from core.packaging.attack_notes import summary_title
+from core.packaging.attack_view import attack_views
+from core.packaging.chart import Limit, Series, change_chart, check_series, loss_series, trajectory_charts
+from core.packaging.dispositions import dispositions_of
+from core.packaging.drawing import COLOURS
+from core.packaging.gaps import gaps_of
 from core.packaging.gates import gates_of
+from core.packaging.membership_notes import CI95_METHODS, membership_note, reading
 from core.packaging.metric_notes import note_of
+from core.packaging.verdict_notes import VERDICT_NOTES
 
-_HEADLINES = {
-    Verdict.FORGOTTEN: "Forgotten",
-    Verdict.PARTLY_FORGOTTEN: "Partly forgotten",
-    Verdict.NOT_FORGOTTEN: "Not forgotten",
-    Verdict.DAMAGED: "Damaged",
-    Verdict.NO_ACTION_NEEDED: "No action needed",
-}
-
-_SUMMARIES = {
-    Verdict.FORGOTTEN: (
-        "With this adapter the model no longer reproduces the texts of the request beyond the limits below, "
-        "and it still knows what it was to keep."
-    ),
-    Verdict.PARTLY_FORGOTTEN: (
-        "With this adapter the model still knows what it was to keep, and some of the texts are forgotten, "
-        "but not all of them: the request is not fulfilled yet."
-    ),
-    Verdict.NOT_FORGOTTEN: (
-        "With this adapter the model still reproduces the texts of the request: the request is not fulfilled."
-    ),
-    Verdict.DAMAGED: (
-        "With this adapter the model has lost too much of what it was to keep. "
-        "The adapter should not be served, whatever it forgot."
-    ),
-    Verdict.NO_ACTION_NEEDED: (
-        "The model knows the texts of the request no better than texts that it has never seen, item by item. "
-        "Nothing was trained and there is no adapter."
-    ),
-}
+# What is shown of a long training and of a long retain set. Every number is in the JSON report.
+MAX_STEPS_SHOWN = 200
+MAX_RETAIN_ITEMS_SHOWN = 100
 
 
 def render(report: EvaluationReport) -> str:
@@ -44,26 +27,36 @@ def render(report: EvaluationReport) -> str:
     The page is complete in itself: it loads nothing, runs no script, and can be archived as one file. It shows ids
     only, for the report holds no texts; every value is escaped, for ids are the client's.
     """
-    # Missing fields must fail here, not print as nothing in a document that somebody relies on.
-    environment = Environment(
-        loader=PackageLoader("core.packaging"),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        headline=_HEADLINES[report.verdict],
-        summary=_SUMMARIES[report.verdict],
-        num_forgotten=sum(item.forgotten is True for item in report.forget.items),
-        gates=gates_of(report),
-        charts=trajectory_charts(report.training) if report.training else [],
-        chart_width=WIDTH,
-        chart_height=HEIGHT,
-        note_of=note_of,
-        options=report.method.model_dump(),
+    has_adapter = report.adapter_rank is not None
+    points = _shown_points(report.training.trajectory if report.training else [])
+    forget_limits = {gate.metric: Limit(gate.at_most, is_upper=True) for gate in report.thresholds.forget}
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            verdict=VERDICT_NOTES[report.verdict],
+            has_adapter=has_adapter,
+            has_reference=any(
+                change.reference is not None
+                for result in (report.forget, report.retain, report.holdout)
+                for change in (result.metrics.values() if result else ())
+            ),
+            # Where nothing was changed, there is nothing that the retain set could have lost.
+            gates=[gate for gate in gates_of(report) if has_adapter or gate.set_name == "forget"],
+            dispositions=dispositions_of(report),
+            retain_items=_worst_kept(report),
+            attacks=attack_views(report, forget_limits),
+            gaps=gaps_of(report),
+            charts=trajectory_charts(points, report.thresholds),
+            points=points,
+            course={series.title: dict(series.points) for series in _series(report, points) if series.points},
+            forget_chart=change_chart("forget", report.forget, forget_limits, has_after=has_adapter),
+            retain_chart=(
+                change_chart("retain", report.retain, _retain_limits(report), has_after=True) if has_adapter else None
+            ),
+            options=report.method.model_dump(),
+        )
     )
 
 
@@ -76,3 +69,62 @@ def figure(value: float | None) -> str:
     if abs(value) < 10:
         return f"{value:.3f}"
     return f"{value:.1f}" if abs(value) < 10_000 else f"{value:.2e}"
+
+
+def p_value(value: float) -> str:
+    """Return a p-value; a small one is no zero."""
+    return "below 0.001" if value < 0.001 else figure(value)
+
+
+@cache
+def _environment() -> Environment:
+    """Return the templates, compiled once: that takes as long as two drawings."""
+    # Missing fields must fail here, not print as nothing in a document that somebody relies on.
+    environment = Environment(
+        loader=PackageLoader("core.packaging"),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure, "p_value": p_value}
+    environment.globals |= {
+        "note_of": note_of,
+        "membership_note": membership_note,
+        "reading": reading,
+        "summary_title": summary_title,
+        "ci95_methods": CI95_METHODS,
+        "colours": list(COLOURS),
+    }
+    return environment
+
+
+def _series(report: EvaluationReport, points: Sequence[TrajectoryPoint]) -> list[Series]:
+    return [*check_series(points, report.thresholds), *loss_series(points)]
+
+
+def _retain_limits(report: EvaluationReport) -> dict[str, Limit]:
+    return {
+        gate.metric: Limit(gate.at_least_ratio * change.before, is_upper=False)
+        for gate in report.thresholds.retain
+        if (change := report.retain.metrics.get(gate.metric)) is not None
+    }
+
+
+def _shown_points(points: Sequence[TrajectoryPoint]) -> list[TrajectoryPoint]:
+    """Return evenly spaced points of a long course, with each that was checked and the last one."""
+    every = -(-len(points) // MAX_STEPS_SHOWN) or 1
+    return [
+        point
+        for place, point in enumerate(points)
+        if place % every == 0 or point.forget_metrics or place == len(points) - 1
+    ]
+
+
+def _worst_kept(report: EvaluationReport) -> list[ItemResult]:
+    """Return the retain items that lost most of the first gated metric, as many as are shown."""
+    gated = [gate.metric for gate in report.thresholds.retain]
+    items = report.retain.items
+    if gated:
+        items = sorted(items, key=lambda item: item.after.get(gated[0], 0.0) - item.before.get(gated[0], 0.0))
+    return items[:MAX_RETAIN_ITEMS_SHOWN]

@@ -3,11 +3,16 @@ from datetime import UTC, datetime
 from core.domain.base_model import TextFormat
 from core.domain.catalog import LokuOptions
 from core.domain.report import (
+    AttackOutcome,
+    AttackPoint,
+    AttackResult,
     BaseModelSummary,
     EvaluationReport,
     FisherSummary,
     ForgetThreshold,
     ItemResult,
+    MembershipResult,
+    MembershipScore,
     MetricChange,
     RetainThreshold,
     SetResult,
@@ -30,6 +35,61 @@ def make_set(*, before: float, after: float, ids: tuple[str, ...], forgotten: bo
             for i in ids
         ],
     )
+
+
+def make_outcome(values: dict[str, float], *, course: tuple[float, ...] = ()) -> AttackOutcome:
+    """Return what an attack got of each item's extraction strength, and its course at steps 0, 10, 20 and so on."""
+    means = {"extraction_strength": sum(values.values()) / len(values)}
+    return AttackOutcome(
+        items={name: {"extraction_strength": value} for name, value in values.items()},
+        means=means,
+        n=len(values),
+        curve=[
+            AttackPoint(x=10 * place, means={"extraction_strength": value}, n=len(values))
+            for place, value in enumerate(course)
+        ],
+    )
+
+
+def make_attack(**changes: object) -> AttackResult:
+    """Return an attack that brings the item ``two`` back, over its limit of 0.25."""
+    attack = AttackResult(
+        name="relearning",
+        variant="neighbours",
+        budget={"steps": 20, "learning_rate": 0.001, "forward_tokens": 123456},
+        attacked=make_outcome({"one": 0.113, "two": 0.777}, course=(0.051, 0.321, 0.445)),
+        unattacked=make_outcome({"one": 0.042, "two": 0.047}),
+        reference=make_outcome({"one": 0.031, "two": 0.123}, course=(0.011, 0.066, 0.077)),
+        summary={"steps_to_half_extraction_strength": 17.25},
+        missing={"reference_steps_to_half_extraction_strength": "not reached within 20 steps"},
+    )
+    return attack.model_copy(update=changes)
+
+
+def make_score(auc: float, *, low: float, high: float) -> MembershipScore:
+    return MembershipScore(
+        auc=auc,
+        ci95=(low, high),
+        ci95_method="delong",
+        p_value=0.0004,
+        tpr_at_1pct_fpr=None,
+        num_members=61,
+        num_others=83,
+    )
+
+
+def make_membership(**changes: object) -> MembershipResult:
+    membership = MembershipResult(
+        before={"loss": make_score(0.961, low=0.911, high=0.989)},
+        after={"loss": make_score(0.512, low=0.433, high=0.591)},
+        reference={"loss": make_score(0.123, low=0.082, high=0.187)},
+        priv_leak=-8.21,
+        absent={
+            "reference_difference": "before: no reference model was given",
+            "tpr_at_1pct_fpr": "83 holdout items; at least 100 needed",
+        },
+    )
+    return membership.model_copy(update=changes)
 
 
 def make_report(**changes: object) -> EvaluationReport:

@@ -3,11 +3,23 @@ from html.parser import HTMLParser
 
 import pytest
 
-from core.domain.report import EditedLayerSummary, EditSummary, SetResult, TrainingSummary, Verdict
+from core.domain.report import (
+    EditedLayerSummary,
+    EditSummary,
+    EvaluationReport,
+    ItemResult,
+    MetricChange,
+    QuantisedLayerSummary,
+    SetResult,
+    TrainingSummary,
+    TrajectoryPoint,
+    Verdict,
+)
 from core.evaluation.metrics import METRICS
 from core.packaging.metric_notes import METRIC_NOTES
-from core.packaging.report_page import figure, render
-from tests.unit.core.packaging.reports import make_report, make_set
+from core.packaging.report_page import MAX_RETAIN_ITEMS_SHOWN, MAX_STEPS_SHOWN, figure, p_value, render
+from core.packaging.verdict_notes import VERDICT_NOTES
+from tests.unit.core.packaging.reports import make_attack, make_membership, make_outcome, make_report, make_set
 
 
 class _Page(HTMLParser):
@@ -46,16 +58,35 @@ class _Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """The page of a report with neither membership inference nor attacks."""
+    return render(make_report())
+
+
+@pytest.fixture(scope="module")
+def full():
+    """The page of a report that has something in every section."""
+    return render(make_report(membership=make_membership(), attacks=[make_attack()]))
+
+
+def section(html, title):
+    """Return the text of one section."""
+    return _Page("<div>" + html.split(f"<h2>{title}</h2>")[1].split("<h2>")[0].split("</main>")[0] + "</div>").text
+
+
 @pytest.mark.parametrize("verdict", Verdict)
 def test_each_verdict_has_a_page_of_its_own(verdict):
-    page = _Page(render(make_report(verdict=verdict)))
+    html = render(make_report(verdict=verdict))
+    page = _Page(html)
 
     assert ("class", f"verdict {verdict.value}") in page.attributes
     assert page.open == []
+    assert all(step in section(html, "What to do next") for step in VERDICT_NOTES[verdict].next_steps)
 
 
-def test_every_gate_is_shown_with_its_origin():
-    text = _Page(render(make_report())).text
+def test_every_gate_is_shown_with_its_origin(plain):
+    text = _Page(plain).text
 
     assert "Forget set: extraction strength" in text
     assert "at most 0.081" in text
@@ -64,11 +95,9 @@ def test_every_gate_is_shown_with_its_origin():
     assert "at least 95% of before, 0.948" in text
 
 
-def test_each_limit_says_what_it_means_by_where_it_comes_from():
-    html = render(make_report())
-
+def test_each_limit_says_what_it_means_by_where_it_comes_from(plain):
     measured, fixed = (
-        re.search(rf"<tr><th[^>]*>Forget set: {metric}.*?</tr>", html, re.DOTALL)[0]
+        re.search(rf"<tr><th[^>]*>Forget set: {metric}.*?</tr>", plain, re.DOTALL)[0]
         for metric in ("extraction strength", "answer probability")
     )
     assert "no better on the forget set than on texts it has never seen" in measured
@@ -76,14 +105,12 @@ def test_each_limit_says_what_it_means_by_where_it_comes_from():
     assert "stays under a fixed limit" in fixed
 
 
-def test_text_below_a_table_keeps_a_distance():
-    assert ".wide + p, .wide + ul { margin-top: 1rem; }" in render(make_report())
+def test_text_below_a_table_keeps_a_distance(plain):
+    assert ".wide + p, .wide + ul { margin-top: 1rem; }" in plain
 
 
-def test_gate_without_measurement_does_not_hold():
-    html = render(make_report())
-
-    row = re.search(r"<tr><th[^>]*>Forget set: answer probability.*?</tr>", html, re.DOTALL)
+def test_gate_without_measurement_does_not_hold(plain):
+    row = re.search(r"<tr><th[^>]*>Forget set: answer probability.*?</tr>", plain, re.DOTALL)
     assert row is not None
     assert "not measured" in row[0]
     assert "✗ no" in row[0]
@@ -103,8 +130,8 @@ def test_reasons_of_the_verdict_are_shown():
     assert "utility fell" in text
 
 
-def test_reason_for_an_absent_metric_is_shown_for_each_set():
-    assert _Page(render(make_report())).text.count("Absent: no item is long enough") == 3
+def test_reason_for_an_absent_metric_is_shown_for_each_set(plain):
+    assert _Page(plain).text.count("Absent: no item is long enough") == 3
 
 
 def test_metric_that_is_absent_for_some_items_has_one_row():
@@ -113,11 +140,11 @@ def test_metric_that_is_absent_for_some_items_has_one_row():
     html = render(make_report(retain=some))
 
     assert "Absent for some: short" in _Page(html).text
-    assert html.split("What was kept")[1].split("</table>")[0].count(">Extraction strength<") == 1
+    assert html.split("<h2>What was kept")[1].split("<table>")[1].count(">Extraction strength<") == 1
 
 
-def test_reason_for_refusing_the_holdout_set_is_shown():
-    assert "could not set the limit: there is no interval" in _Page(render(make_report())).text
+def test_reason_for_refusing_the_holdout_set_is_shown(plain):
+    assert "could not set the limit: there is no interval" in _Page(plain).text
 
 
 @pytest.mark.parametrize(
@@ -151,22 +178,20 @@ def test_what_is_missing_is_said(change, sentence):
         "float32",
     ],
 )
-def test_page_holds_what_is_needed_to_measure_again(fact):
-    assert fact in _Page(render(make_report())).text
+def test_page_holds_what_is_needed_to_measure_again(plain, fact):
+    assert fact in _Page(plain).text
 
 
-def test_each_item_is_shown_by_its_id():
-    text = _Page(render(make_report())).text
+def test_each_item_is_shown_by_its_id(plain):
+    text = _Page(plain).text
 
     assert all(identifier in text for identifier in ("one", "two", "kept"))
 
 
-def test_metric_that_is_undefined_for_one_item_is_a_dash():
-    html = render(make_report())
-
-    row = re.search(r"<tr><th[^>]*>one</th>.*?</tr>", html, re.DOTALL)
+def test_metric_that_is_undefined_for_one_item_is_a_dash(plain):
+    row = re.search(r"<tr><th[^>]*>one</th>.*?</tr>", plain, re.DOTALL)
     assert row is not None
-    assert row[0].endswith('<td class="n">1.000</td><td class="n">\N{EN DASH}</td></tr>')
+    assert row[0].endswith("<td>1.000</td><td>\N{EN DASH}</td></tr>")
 
 
 def test_hostile_values_are_escaped():
@@ -176,6 +201,8 @@ def test_hostile_values_are_escaped():
         forget=make_set(before=1.0, after=0.0, ids=(hostile,)),
         versions={hostile: hostile},
         verdict_reasons=[hostile],
+        attacks=[make_attack(name=hostile, variant=hostile, attacked=make_outcome({hostile: 0.9}, course=(0.1, 0.9)))],
+        not_measured={hostile: hostile},
     )
 
     page = _Page(render(report))
@@ -184,23 +211,218 @@ def test_hostile_values_are_escaped():
     assert hostile in page.text
 
 
-def test_page_loads_nothing():
-    html = render(make_report())
-    page = _Page(html)
+def test_page_loads_nothing(full):
+    page = _Page(full)
 
-    assert not {name for name, _ in page.attributes} & {"src", "href", "srcset", "action", "data", "style", "onload"}
+    assert not {name for name, _ in page.attributes} & {"src", "srcset", "action", "data", "style", "onload"}
+    assert all(value.startswith("#") for name, value in page.attributes if name == "href")
     assert not page.tags & {"script", "link", "iframe", "img", "object", "embed", "form"}
-    assert "url(" not in html
-    assert "@import" not in html
-    assert "://" not in html
+    assert "url(" not in full
+    assert "@import" not in full
+    assert "://" not in full
 
 
-def test_trajectory_is_drawn_from_the_points():
-    html = render(make_report())
+def test_every_drawing_has_a_title_and_a_description_of_its_own(full):
+    drawings = re.findall(r"<svg .*?</svg>", full, re.DOTALL)
+    ids = re.findall(r' id="([^"]+)"', full)
 
-    lines = re.findall(r'points="([^"]+)"', html)
-    assert [len(line.split()) for line in lines] == [3, 3, 2]
-    assert lines[2] == "186.7,18.0 560.0,162.0"  # a third and all of 560, a tenth and nine tenths of 180 down
+    assert len(drawings) == 5
+    assert len(ids) == len(set(ids))
+    for drawing in drawings:
+        title, description = re.search(r'role="img" aria-labelledby="([^ ]+) ([^"]+)"', drawing).groups()
+        assert re.search(rf'<title id="{title}">.+</title><desc id="{description}">.+</desc>', drawing)
+
+
+def test_drawings_refer_to_marks_that_are_there(full):
+    page = _Page(full)
+
+    ids = {value for name, value in page.attributes if name == "id"}
+    assert {value[1:] for name, value in page.attributes if name == "href"} <= ids
+
+
+def test_drawings_take_their_colours_from_the_page(full):
+    svg = "".join(re.findall(r"<svg .*?</svg>", full, re.DOTALL))
+    style = full.split("<style>")[1].split("</style>")[0]
+
+    assert "#0" not in re.sub(r'href="#[^"]*"', "", svg)
+    assert all(f".{name} {{" in style for name in set(re.findall(r"\b(?:fill|stroke)-[a-z]+(?=[ \"])", svg)))
+
+
+def test_page_is_the_same_for_the_same_report(full):
+    assert render(make_report(membership=make_membership(), attacks=[make_attack()])) == full
+
+
+def test_report_from_before_there_were_intervals_and_attacks_is_shown():
+    new = {"membership", "attacks", "not_measured"}
+    old = make_report().model_dump(mode="json", exclude=new)
+    for name in ("forget", "retain", "holdout"):
+        for change in old[name]["metrics"].values():
+            del change["before_ci95"], change["after_ci95"], change["reference"]
+        for item in old[name]["items"]:
+            del item["was_known"]
+
+    html = render(EvaluationReport.model_validate(old))
+
+    assert "no interval" in section(html, "What was forgotten")
+    assert "gives no reason" in section(html, "Whether the texts can be recognised")
+    assert "no attack was made" in section(html, "What an attacker gets back")
+    assert "Membership inference this report holds none" in section(html, "What was not measured")
+
+
+def test_metric_is_shown_with_its_intervals_and_its_reference():
+    change = MetricChange(
+        before=0.911, after=0.122, n=17, before_ci95=(0.853, 0.954), after_ci95=(0.061, 0.187), reference=0.078
+    )
+    forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"metrics": {"perplexity": change}})
+
+    text = section(render(make_report(forget=forget)), "What was forgotten")
+
+    assert "0.911 0.853 to 0.954 0.122 0.061 to 0.187 0.078 17" in text
+    assert "The reference is a model trained without the forget set." in text
+
+
+def test_reference_is_said_to_be_missing_where_there_is_none(plain):
+    assert "There was no reference" in section(plain, "What was forgotten")
+
+
+def test_items_that_are_not_forgotten_come_first_and_are_named():
+    items = [
+        ItemResult(id=name, before={"extraction_strength": 1.0}, after={"extraction_strength": after}, forgotten=gone)
+        for name, after, gone in (("gone-1", 0.1, True), ("still-2", 0.9, False), ("gone-3", 0.1, True))
+    ]
+    forget = make_set(before=1.0, after=0.4, ids=("one",)).model_copy(update={"items": items, "num_items": 3})
+
+    html = render(make_report(forget=forget, verdict=Verdict.PARTLY_FORGOTTEN))
+
+    assert "1 item is not forgotten: still-2" in section(html, "What to do next")
+    assert "2 of 3 items are each within their own limits" in _Page(html).text
+    told = section(html, "What was forgotten").split("Item by item")[1]
+    assert told.index("still-2") < told.index("gone-1") < told.index("gone-3")
+    assert "still-2 ✗ no not asked there without any attack" in told
+
+
+def test_item_that_came_back_says_under_which_attack(full):
+    text = section(full, "What was forgotten")
+
+    assert "1 item forgotten, but back under an attack" in text
+    assert "two ✓ yes not asked Relearning: on texts of the same kind" in text
+    assert "one ✓ yes not asked none of 1" in text
+    assert "1 item is forgotten, but back over their limit" in section(full, "What to do next")
+
+
+def test_item_that_was_not_known_had_nothing_to_forget():
+    items = [ItemResult(id="one", before={}, after={}, forgotten=True, was_known=False)]
+    forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"items": items})
+
+    assert "one was not known no not attacked" in section(render(make_report(forget=forget)), "What was forgotten")
+
+
+def test_membership_is_read_on_both_sides(full):
+    text = section(full, "Whether the texts can be recognised")
+
+    assert "Before 0.961 0.911 to 0.989, DeLong still recognisable below 0.001 61, 83" in text
+    assert "After 0.512 0.433 to 0.591, DeLong not told apart" in text
+    assert "Reference 0.123 0.082 to 0.187, DeLong over-unlearned" in text
+    assert "PrivLeak: -8.210 %" in text
+    assert "0.5 is ideal" in text
+
+
+def test_absent_parts_of_membership_say_why(full):
+    text = section(full, "Whether the texts can be recognised")
+
+    assert "one that never saw it. Absent: before: no reference model was given" in text
+    assert "Found at 1 % false alarms: absent: 83 holdout items; at least 100 needed" in text
+
+
+def test_membership_without_a_reference_says_why_there_is_no_priv_leak():
+    absent = {"priv_leak": "a reference model is needed"}
+    html = render(make_report(membership=make_membership(reference=None, priv_leak=None, absent=absent)))
+
+    text = section(html, "Whether the texts can be recognised")
+    assert "PrivLeak: absent: a reference model is needed." in text
+    assert "There is no reference" in text
+
+
+def test_attack_shows_its_sentence_budget_means_worst_items_and_course(full):
+    text = section(full, "What an attacker gets back")
+
+    assert "trains the model on others of their kind" in text
+    assert "1 of 2 attacked items are over their own limits, 0 without the attack." in text
+    assert "0 is nothing. 1.000 0.044 0.445 0.077" in text  # before, unattacked, attacked, reference
+    assert "two 0.047 0.777 0.123 one 0.042 0.113 0.031" in text
+    assert "10 0.321 0.066" in text
+    assert "Learning rate 0.001 Forward tokens 123,456" in text
+    assert "Steps until half of it is back: extraction strength 17.2" in text
+    assert "Absent: not reached within 20 steps" in text
+
+
+def test_attack_that_was_not_made_says_why():
+    attack = make_attack(attacked=None, absent="no neighbours were given to train on")
+
+    html = render(make_report(attacks=[attack]))
+
+    assert "Absent: no neighbours were given" in section(html, "What an attacker gets back")
+    assert "same kind no neighbours were given" in section(html, "What was not measured")
+
+
+def test_attack_that_no_limit_speaks_of_is_shown_without_a_judgement():
+    drawn = make_outcome({"one": 0.4}).model_copy(
+        update={"items": {"one": {"rouge_l_recall": 0.4}}, "means": {"rouge_l_recall": 0.4}}
+    )
+    attack = make_attack(name="sampling", variant="sampling", attacked=drawn, unattacked=None, reference=None)
+
+    text = section(render(make_report(attacks=[attack])), "What an attacker gets back")
+
+    assert "no limit is of what this attack measures" in text
+    assert "not measured not asked 0.400 not measured" in text
+
+
+def test_change_of_the_weights_is_shown_in_steps_of_the_grid():
+    layers = [QuantisedLayerSummary(module="h.0.mlp", max_change=0.812, median_change=0.093)]
+
+    html = render(make_report(attacks=[make_attack(name="quantisation", variant="nf4_merged", layers=layers)]))
+
+    assert "h.0.mlp 0.812 0.093" in section(html, "What an attacker gets back")
+
+
+def test_what_was_left_out_is_told_with_its_reason():
+    html = render(make_report(not_measured={"sampling": "the policy leaves it out"}))
+
+    assert "Attack: sampling the policy leaves it out" in section(html, "What was not measured")
+
+
+def test_page_without_an_adapter_speaks_of_one_measurement():
+    changes = {"training": None, "fisher": None, "adapter_rank": None}
+    html = render(make_report(verdict=Verdict.NO_ACTION_NEEDED, **changes))
+
+    assert "✗" not in section(html, "What the model knew of the request")
+    assert "0 of 2 items were known before." in _Page(html).text
+    assert "After" not in _Page(html).text
+    assert "nothing was trained, since no action was needed" in section(html, "How it went")
+    assert "there is no adapter, since no action was needed" in section(html, "Technical appendix")
+    assert "there is no adapter to attack" in section(html, "What an attacker gets back")
+
+
+def test_long_report_stays_light():
+    names = tuple(f"item-{place}" for place in range(100))
+    points = [TrajectoryPoint(step=step, forget_loss=1.0 / step, retain_loss=0.1) for step in range(1, 2001)]
+    training = make_report().training.model_copy(update={"trajectory": points})
+    attack = make_attack(attacked=make_outcome(dict.fromkeys(names, 0.5), course=(0.1, 0.2)))
+    forget = make_set(before=1.0, after=0.04, ids=names, forgotten=True)
+    retain = make_set(before=1.0, after=0.99, ids=tuple(f"kept-{place}" for place in range(1000)))
+
+    html = render(make_report(forget=forget, retain=retain, training=training, attacks=[attack] * 12))
+
+    assert len(html.encode()) < 300_000
+    assert f"{MAX_STEPS_SHOWN + 1} of 2000 steps" in html  # and the last one
+    assert f"The {MAX_RETAIN_ITEMS_SHOWN} of 1000 items that lost most" in html
+
+
+def test_trajectory_is_told_in_numbers(plain):
+    text = section(plain, "How it went")
+
+    assert "Step Extraction strength, forget set Forget loss Retain loss" in text
+    assert "1 0.900 1.900 0.100 2 \N{EN DASH} 1.000 0.200 3 0.100 0.200 0.100" in text
 
 
 def test_trajectory_without_points_is_absent():
@@ -210,7 +432,7 @@ def test_trajectory_without_points_is_absent():
 
     html = render(make_report(training=training))
 
-    assert "<polyline" not in html
+    assert "during training</title>" not in html
     assert "too few points" in html
 
 
@@ -243,8 +465,8 @@ def test_set_without_metrics_is_rendered():
     assert "Absent: nothing to score" in _Page(render(make_report(retain=empty))).text
 
 
-def test_no_number_is_nan_or_infinite():
-    assert not re.search(r"\b(nan|inf|infinity)\b", _Page(render(make_report())).text, re.IGNORECASE)
+def test_no_number_is_nan_or_infinite(plain):
+    assert not re.search(r"\b(nan|inf|infinity)\b", _Page(plain).text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize(
@@ -252,6 +474,11 @@ def test_no_number_is_nan_or_infinite():
 )
 def test_figure_has_no_more_digits_than_it_needs(value, shown):
     assert figure(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0004, "below 0.001"), (0.04, "0.040"), (1.0, "1.000")])
+def test_small_p_value_is_no_zero(value, shown):
+    assert p_value(value) == shown
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

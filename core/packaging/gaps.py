@@ -1,0 +1,81 @@
+from collections import Counter
+from dataclasses import dataclass
+
+from core.domain.report import EvaluationReport, SetResult
+from core.packaging.attack_notes import ATTACK_NOTES, attack_title, summary_title
+from core.packaging.membership_notes import membership_note
+from core.packaging.metric_notes import note_of
+
+_NOT_IN_REPORT = "this report holds none and gives no reason"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that the report has no number for, and why."""
+
+    what: str
+    reason: str
+
+
+def gaps_of(report: EvaluationReport) -> list[Gap]:
+    """Return everything that was not measured, each with its reason, widest first."""
+    gaps = [Gap(_in_words(name), reason) for name, reason in report.not_measured.items()]
+    if report.holdout is None:
+        gaps.append(Gap("Holdout set", "no holdout set is registered with this base model"))
+    if report.membership is None and "membership" not in report.not_measured:
+        gaps.append(Gap("Membership inference", _NOT_IN_REPORT))
+    if not report.attacks and not report.not_measured.keys() & (ATTACK_NOTES.keys() | {"attacks"}):
+        gaps.append(Gap("Attacks", _NOT_IN_REPORT))
+    for name, result in (("forget", report.forget), ("retain", report.retain), ("holdout", report.holdout)):
+        gaps += _of_set(name, result) if result else []
+    gaps += _of_membership(report)
+    return gaps + _of_attacks(report)
+
+
+def _of_set(name: str, result: SetResult) -> list[Gap]:
+    gaps = [
+        Gap(f"{note_of(metric).title}, {name} set{', some items' if metric in result.metrics else ''}", reason)
+        for metric, reason in result.absent.items()
+    ]
+    if left := result.num_items - result.num_measured:
+        gaps.append(Gap(f"{left} of {result.num_items} items of the {name} set", "not measured"))
+    return gaps
+
+
+def _of_membership(report: EvaluationReport) -> list[Gap]:
+    if report.membership is None:
+        return []
+    gaps = [
+        Gap(f"Membership inference: {membership_note(name).title.lower()}", reason)
+        for name, reason in report.membership.absent.items()
+    ]
+    if report.membership.reference is None:
+        gaps.append(Gap("Membership inference under a reference", "there is no model trained without the forget set"))
+    return gaps
+
+
+def _of_attacks(report: EvaluationReport) -> list[Gap]:
+    gaps = []
+    for attack in report.attacks:
+        title = attack_title(attack)
+        if attack.attacked is None:
+            gaps.append(Gap(title, attack.absent or _NOT_IN_REPORT))
+            continue
+        gaps += [Gap(f"{title}, {summary_title(name).lower()}", reason) for name, reason in attack.missing.items()]
+        outcomes = (
+            ("", attack.attacked),
+            (", without the attack", attack.unattacked),
+            (", reference", attack.reference),
+        )
+        for which, outcome in outcomes:
+            gaps += [
+                Gap(f"{title}{which}, {count} {'item' if count == 1 else 'items'}", reason)
+                for reason, count in Counter(outcome.missing.values() if outcome else ()).items()
+            ]
+    return gaps
+
+
+def _in_words(name: str) -> str:
+    if name == "membership":
+        return "Membership inference"
+    return f"Attack: {ATTACK_NOTES[name].title.lower()}" if name in ATTACK_NOTES else note_of(name).title

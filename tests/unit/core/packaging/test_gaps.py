@@ -1,0 +1,54 @@
+from core.packaging.gaps import Gap, gaps_of
+from tests.unit.core.packaging.reports import make_attack, make_membership, make_outcome, make_report, make_set
+
+
+def test_absent_metric_names_its_set():
+    gaps = gaps_of(make_report())
+
+    assert Gap("Extraction likelihood, forget set", "no item is long enough") in gaps
+    assert Gap("Extraction likelihood, retain set", "no item is long enough") in gaps
+
+
+def test_metric_that_some_items_lack_says_some():
+    some = make_set(before=1.0, after=0.1, ids=("one",)).model_copy(update={"absent": {"extraction_strength": "short"}})
+
+    assert Gap("Extraction strength, forget set, some items", "short") in gaps_of(make_report(forget=some))
+
+
+def test_items_that_were_not_measured_are_counted():
+    fewer = make_set(before=1.0, after=0.1, ids=("one", "two", "three")).model_copy(update={"num_measured": 1})
+
+    assert Gap("2 of 3 items of the retain set", "not measured") in gaps_of(make_report(retain=fewer))
+
+
+def test_whole_sections_that_are_missing_are_gaps():
+    told = {gap.what for gap in gaps_of(make_report(holdout=None))}
+
+    assert {"Holdout set", "Membership inference", "Attacks"} <= told
+
+
+def test_reason_that_the_report_gives_is_used_once():
+    gaps = gaps_of(make_report(not_measured={"membership": "no holdout set", "relearning": "left out"}))
+
+    assert Gap("Membership inference", "no holdout set") in gaps
+    assert Gap("Attack: relearning", "left out") in gaps
+    assert "Attacks" not in {gap.what for gap in gaps}
+    assert [gap.what for gap in gaps].count("Membership inference") == 1
+
+
+def test_membership_says_what_it_lacks():
+    gaps = gaps_of(make_report(membership=make_membership(reference=None)))
+
+    what = "Membership inference: difference to a reference"
+    assert Gap(what, "before: no reference model was given") in gaps
+    assert Gap("Membership inference under a reference", "there is no model trained without the forget set") in gaps
+
+
+def test_items_that_an_attack_missed_are_counted_by_reason():
+    missing = {"three": "too long", "four": "too long", "five": "no prompt"}
+    attacked = make_outcome({"one": 0.1}).model_copy(update={"missing": missing})
+
+    gaps = gaps_of(make_report(attacks=[make_attack(attacked=attacked)]))
+
+    assert Gap("Relearning: on texts of the same kind, 2 items", "too long") in gaps
+    assert Gap("Relearning: on texts of the same kind, 1 item", "no prompt") in gaps
