@@ -83,7 +83,7 @@ def show(result: ProbeResultView, console: Console) -> None:
         table.add_row(item.id, _ANSWERS[item.memorised], *values)
     console.print(table)
     totals = result.totals
-    chance = "" if totals.by_chance is None else f"; by chance {totals.by_chance} of unseen texts would be"
+    chance = "" if totals.by_chance is None else f"; of texts never seen, up to {totals.by_chance} may be by chance"
     console.print(f"{totals.memorised} of {totals.num_items} memorised{chance}", highlight=False)
     for limit in result.thresholds.limits:
         name = limit.metric.replace("_", " ")

@@ -48,7 +48,7 @@ class ProbeTotals(BaseModel):
     memorised: int
     not_memorised: int
     undecided: int
-    by_chance: int | None  # so many of these would be over the limits though never seen; None: no holdout set tells
+    by_chance: int | None  # up to so many may be over the limits though never seen; None: no holdout set tells
 
 
 class ProbeResult(BaseModel):
