@@ -6,7 +6,7 @@ from core.packaging.attack_notes import ATTACK_NOTES, attack_title, summary_titl
 from core.packaging.membership_notes import membership_note
 from core.packaging.metric_notes import note_of
 
-_NOT_IN_REPORT = "this report holds none and gives no reason"
+NOT_IN_REPORT = "this report holds none and gives no reason"
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,18 @@ def gaps_of(report: EvaluationReport) -> list[Gap]:
     gaps = [Gap(_in_words(name), reason) for name, reason in report.not_measured.items()]
     if report.holdout is None:
         gaps.append(Gap("Holdout set", "no holdout set is registered with this base model"))
-    if report.membership is None and "membership" not in report.not_measured:
-        gaps.append(Gap("Membership inference", _NOT_IN_REPORT))
+    sections = {
+        "truth_ratio": report.truth_ratio,
+        "forget_quality": report.forget_quality,
+        "membership": report.membership,
+    }
+    gaps += [
+        Gap(_in_words(name), NOT_IN_REPORT)
+        for name, section in sections.items()
+        if section is None and name not in report.not_measured
+    ]
     if not report.attacks and not report.not_measured.keys() & (ATTACK_NOTES.keys() | {"attacks"}):
-        gaps.append(Gap("Attacks", _NOT_IN_REPORT))
+        gaps.append(Gap("Attacks", NOT_IN_REPORT))
     for name, result in (("forget", report.forget), ("retain", report.retain), ("holdout", report.holdout)):
         gaps += _of_set(name, result) if result else []
     gaps += _of_membership(report)
@@ -59,7 +67,7 @@ def _of_attacks(report: EvaluationReport) -> list[Gap]:
     for attack in report.attacks:
         title = attack_title(attack)
         if attack.attacked is None:
-            gaps.append(Gap(title, attack.absent or _NOT_IN_REPORT))
+            gaps.append(Gap(title, attack.absent or NOT_IN_REPORT))
             continue
         gaps += [Gap(f"{title}, {summary_title(name).lower()}", reason) for name, reason in attack.missing.items()]
         outcomes = (

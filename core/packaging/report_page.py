@@ -10,7 +10,7 @@ from core.packaging.attack_view import attack_views
 from core.packaging.chart import Limit, Series, change_chart, check_series, loss_series, trajectory_charts
 from core.packaging.dispositions import dispositions_of
 from core.packaging.drawing import COLOURS
-from core.packaging.gaps import gaps_of
+from core.packaging.gaps import NOT_IN_REPORT, gaps_of
 from core.packaging.gates import gates_of
 from core.packaging.membership_notes import CI95_METHODS, membership_note, reading
 from core.packaging.metric_notes import note_of
@@ -48,6 +48,7 @@ def render(report: EvaluationReport) -> str:
             retain_items=_worst_kept(report),
             attacks=attack_views(report, forget_limits),
             gaps=gaps_of(report),
+            reason_for=lambda name: report.not_measured.get(name, NOT_IN_REPORT),
             charts=trajectory_charts(points, report.thresholds),
             points=points,
             course={series.title: dict(series.points) for series in _series(report, points) if series.points},

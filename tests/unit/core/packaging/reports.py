@@ -7,8 +7,10 @@ from core.domain.report import (
     AttackPoint,
     AttackResult,
     BaseModelSummary,
+    EquivalenceTest,
     EvaluationReport,
     FisherSummary,
+    ForgetQuality,
     ForgetThreshold,
     ItemResult,
     MembershipResult,
@@ -90,6 +92,21 @@ def make_membership(**changes: object) -> MembershipResult:
         },
     )
     return membership.model_copy(update=changes)
+
+
+def make_forget_quality(**changes: object) -> ForgetQuality:
+    equivalence = EquivalenceTest(
+        margin=0.223, difference=0.091, p_above_lower=0.0002, p_below_upper=0.031, equivalent=True
+    )
+    quality = ForgetQuality(
+        num_items=61,
+        num_reference_items=59,
+        ks_distance=0.127,
+        ks_distance_ci95=(0.0, 0.254),
+        ks_p_value=0.611,
+        equivalence=equivalence,
+    )
+    return quality.model_copy(update=changes)
 
 
 def make_report(**changes: object) -> EvaluationReport:

@@ -19,7 +19,14 @@ from core.evaluation.metrics import METRICS
 from core.packaging.metric_notes import METRIC_NOTES
 from core.packaging.report_page import MAX_RETAIN_ITEMS_SHOWN, MAX_STEPS_SHOWN, figure, p_value, render
 from core.packaging.verdict_notes import VERDICT_NOTES
-from tests.unit.core.packaging.reports import make_attack, make_membership, make_outcome, make_report, make_set
+from tests.unit.core.packaging.reports import (
+    make_attack,
+    make_forget_quality,
+    make_membership,
+    make_outcome,
+    make_report,
+    make_set,
+)
 
 
 class _Page(HTMLParser):
@@ -253,7 +260,7 @@ def test_page_is_the_same_for_the_same_report(full):
 
 
 def test_report_from_before_there_were_intervals_and_attacks_is_shown():
-    new = {"membership", "attacks", "not_measured"}
+    new = {"membership", "truth_ratio", "forget_quality", "attacks", "not_measured"}
     old = make_report().model_dump(mode="json", exclude=new)
     for name in ("forget", "retain", "holdout"):
         for change in old[name]["metrics"].values():
@@ -315,6 +322,29 @@ def test_item_that_was_not_known_had_nothing_to_forget():
     forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"items": items})
 
     assert "one was not known no not attacked" in section(render(make_report(forget=forget)), "What was forgotten")
+
+
+def test_likeness_to_a_model_that_never_saw_the_texts_is_shown():
+    ratio = MetricChange(before=0.311, after=0.822, n=61, before_ci95=(0.255, 0.377), reference=0.844)
+
+    html = render(make_report(truth_ratio=ratio, forget_quality=make_forget_quality()))
+
+    text = section(html, "Whether it is like a model that never saw the texts")
+    assert "Truth ratio 0.311 0.255 to 0.377 0.822 no interval 0.844 61" in text
+    assert "the equivalence test says so: equivalent ." in text
+    assert "0.127 (0.000 to 0.254)" in text
+    assert "p of no difference; large proves nothing 0.611" in text
+    assert "61 and 59" in text
+    assert "below 0.001, 0.031" in text
+
+
+def test_likeness_that_was_not_measured_says_why():
+    reasons = {"truth_ratio": "no item has wordings", "forget_quality": "no reference model"}
+
+    text = section(render(make_report(not_measured=reasons)), "Whether it is like a model that never saw the texts")
+
+    assert "Truth ratio: absent: no item has wordings" in text
+    assert "Forget quality: absent: no reference model" in text
 
 
 def test_membership_is_read_on_both_sides(full):
