@@ -48,6 +48,7 @@ class Policy(BaseModel):
     summary: str
     needs_holdout: bool = False
     membership: bool
+    exposure: bool = False
     metrics: tuple[str, ...] = Field(min_length=1)
     forget: tuple[Gate, ...] = Field(min_length=1)
     retain: tuple[RetainThreshold, ...] = Field(min_length=1)

@@ -102,6 +102,25 @@ class ForgetQuality(BaseModel):
     equivalence: EquivalenceTest  # of mean log truth ratios, in nats
 
 
+class Exposure(BaseModel):
+    """How far the digits of completions stand out from other digits, in bits; luck gives about 1.44 on average."""
+
+    model_config = _FROZEN
+    mean: float
+    p_value: float  # of a mean as large by luck
+    n: int  # items with enough digits
+    num_candidates: int
+
+
+class ExposureChange(BaseModel):
+    """The exposure before and after. It cannot say more bits than the candidates that were tried are worth."""
+
+    model_config = _FROZEN
+    before: Exposure
+    after: Exposure
+    reference: Exposure | None = None
+
+
 class ForgetThreshold(BaseModel):
     """Forgotten means: the metric after is at most this."""
 
@@ -265,6 +284,7 @@ class EvaluationReport(BaseModel):
     membership: MembershipResult | None = None
     truth_ratio: MetricChange | None = None  # mean of min(R, 1/R) over forget items: 1 where nothing is preferred
     forget_quality: ForgetQuality | None = None  # against the reference model
+    exposure: ExposureChange | None = None  # of forget items whose completions hold digits
     attacks: list[AttackResult] = []
     not_measured: dict[str, str] = {}  # what the policy left out or this job could not have -> why
     excluded_retain_items: int  # registered retain items that this request asks to forget

@@ -7,8 +7,16 @@ from torch import Tensor
 from core.data.corpus import AnyItem, Example, ItemEncoder
 from core.domain.items import TextItem
 from core.domain.policy import Policy
-from core.domain.report import ForgetQuality, MembershipResult, MetricChange, SetResult
+from core.domain.report import (
+    Exposure,
+    ExposureChange,
+    ForgetQuality,
+    MembershipResult,
+    MetricChange,
+    SetResult,
+)
 from core.evaluation.evaluate import MAX_DECODED_ITEMS, SetScores, compare, evaluate
+from core.evaluation.exposure import Exposures, exposures
 from core.evaluation.forget_quality import forget_quality
 from core.evaluation.membership import inference
 from core.evaluation.membership.compressed_loss import compressed_size
@@ -17,6 +25,7 @@ from core.evaluation.membership.score import MembershipEvidence
 from core.evaluation.metric import UndefinedMetricError
 from core.evaluation.metrics import METRICS
 from core.evaluation.scored_items import ItemScores
+from core.evaluation.text_decoder import text_decoder
 from core.evaluation.truth_ratio import TruthRatios, truth_ratios
 from core.modeling.base_model import BaseModel
 from core.packaging.verify import logits_of, probe_rows
@@ -35,6 +44,7 @@ class Measurement:
     holdout: SetScores | None
     membership: Membership | None  # of the forget set, told from the holdout set
     truth: TruthRatios  # of the forget items that come with other wordings
+    exposures: Exposures | None  # of the forget items whose completions hold digits; None: the policy leaves it out
     probe_ids: Tensor  # (P, T)
     probe_logits: Tensor  # (P, T, V)
 
@@ -65,9 +75,13 @@ class Measure:
             holdout=holdout,
             membership=self._membership(forget, holdout, reference) if self.policy.membership and holdout else None,
             truth=truth_ratios(base.model, sets.forget_items, self.encode, pad_id=base.pad_id),
+            exposures=self._exposures(base) if self.policy.exposure else None,
             probe_ids=probe_ids,
             probe_logits=logits_of(base.model, probe_ids),
         )
+
+    def _exposures(self, base: BaseModel) -> Exposures:
+        return exposures(base.model, self.sets.forget_items, self.encode, pad_id=base.pad_id, seed=self.seed)
 
     def _set(
         self, base: BaseModel, examples: Sequence[Example], *, max_decoded_items: int = MAX_DECODED_ITEMS
@@ -79,6 +93,7 @@ class Measure:
             metrics={name: METRICS[name] for name in self.policy.metrics},
             max_decoded_items=max_decoded_items,
             with_spread=self.policy.membership,
+            decode=text_decoder(base.tokenizer),
         )
 
     def _membership(self, forget: SetScores, holdout: SetScores, reference: Measurement | None) -> Membership:
@@ -97,6 +112,7 @@ class Comparison:
     membership: MembershipResult | None = None
     truth_ratio: MetricChange | None = None
     forget_quality: ForgetQuality | None = None
+    exposure: ExposureChange | None = None
     not_measured: dict[str, str] = field(default_factory=dict)
 
 
@@ -110,6 +126,7 @@ def compared(before: Measurement, after: Measurement, reference: Measurement | N
         membership=_compared_membership(before, after, reference, not_measured),
         truth_ratio=_compared_truth(before, after, reference, not_measured),
         forget_quality=_quality(after, reference, not_measured),
+        exposure=_compared_exposures(before, after, reference, not_measured),
         not_measured=not_measured,
     )
 
@@ -158,6 +175,26 @@ def _quality(after: Measurement, reference: Measurement | None, not_measured: di
     except UndefinedMetricError as error:
         not_measured["forget_quality"] = str(error)
         return None
+
+
+def _compared_exposures(
+    before: Measurement, after: Measurement, reference: Measurement | None, not_measured: dict[str, str]
+) -> ExposureChange | None:
+    old, new = _exposure(before.exposures), _exposure(after.exposures)
+    if old is None or new is None:
+        missing = next(iter(after.exposures.absent.values()), "") if after.exposures else "the policy leaves it out"
+        not_measured["exposure"] = missing or "there is no forget item"
+        return None
+    return ExposureChange(
+        before=old, after=new, reference=None if reference is None else _exposure(reference.exposures)
+    )
+
+
+def _exposure(found: Exposures | None) -> Exposure | None:
+    if found is None or found.mean_sampled is None or found.p_value is None:
+        return None
+    most = max(item.num_candidates for item in found.items)
+    return Exposure(mean=found.mean_sampled, p_value=found.p_value, n=len(found.items), num_candidates=most)
 
 
 def _evidence(

@@ -21,7 +21,7 @@ from core.pipeline.measure import Comparison
 from core.pipeline.sets import EncodedSets
 from core.pipeline.task import RunTask
 
-LIBRARIES = ("lethe", "torch", "transformers", "peft", "tokenizers", "safetensors")
+LIBRARIES = ("lethe", "torch", "transformers", "peft", "tokenizers", "safetensors", "scipy", "rouge-score")
 
 ALWAYS_UNESTABLISHED = [
     "The base model's weights are unchanged: whoever serves them without this adapter has the memory back.",
@@ -79,6 +79,7 @@ def assemble(task: RunTask, base: BaseModel, sets: EncodedSets, facts: Facts, *,
         membership=facts.comparison.membership,
         truth_ratio=facts.comparison.truth_ratio,
         forget_quality=facts.comparison.forget_quality,
+        exposure=facts.comparison.exposure,
         attacks=[result for attack in facts.attacks for result in attack.results],
         not_measured=facts.comparison.not_measured | _attacks_left_out(task),
         training=learned.training if learned else None,

@@ -22,6 +22,7 @@ from core.domain.api_key import mint
 from core.domain.identifiers import new_id
 from core.domain.job import Job, Package, StoredFile
 from core.domain.probe import ProbeResult
+from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
 from tests.fakes.api_key_repository import FakeApiKeyRepository
 from tests.fakes.artifact_store import FakeArtifactStore
@@ -156,6 +157,19 @@ class World:
         running = self.start(job)
         succeeded = running.ended(JobState.SUCCEEDED, now=self.clock(), package=self._package(job))
         self.jobs.save(running, succeeded, [an_event("done")])
+        return succeeded
+
+    def end_without_action(self, job: Job) -> Job:
+        """Run the job to an end at which nothing had to be trained: there is a report and no adapter."""
+        running = self.start(job)
+        package = self._package(job).model_copy(update={"adapter": None})
+        succeeded = running.ended(JobState.SUCCEEDED, now=self.clock(), package=package)
+        unneeded = [
+            ItemDisposition(item_id=item.item_id, disposition=Disposition.NO_ACTION_NEEDED)
+            for request in self.jobs.requests_of(job.id)
+            for item in request.items
+        ]
+        self.jobs.save(running, succeeded, [an_event("done")], unneeded)
         return succeeded
 
     def start(self, job: Job) -> Job:

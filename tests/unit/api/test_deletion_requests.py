@@ -1,5 +1,6 @@
 import pytest
 
+from core.domain.policy import current
 from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
 from tests.fakes.examples import a_job, a_request, an_event
@@ -23,7 +24,7 @@ def test_create_answers_202_with_where_to_look(client):
         "external_id": "case-1",
         "metadata": {"ticket": "42"},
         "created_at": created,
-        "dispositions": {"pending": 1, "forgotten": 0, "not_forgotten": 0, "failed": 0, "cancelled": 0},
+        "dispositions": {"pending": 1, "forgotten": 0, "no_action_needed": 0, "not_forgotten": 0, "failed": 0, "cancelled": 0},
     }
     assert {name: body[name] for name in expected} == expected
 
@@ -204,3 +205,22 @@ def test_list_refuses_impossible_queries(client):
     problem(client.get(path, params={"external_id": "a\0b"}), 422, "invalid_field", "external_id")
     refused = problem(client.get(path, params={"state": "queued"}), 422, "unknown_field", "")
     assert "state" not in str(refused)
+
+
+def test_policy_is_the_newest_version_of_the_one_that_is_asked_for(world, client):
+    created = client.post("/v1/deletion-requests", json=a_body(policy="fast"))
+
+    assert world.jobs.job(created.json()["job_id"]).spec.policy == current("fast").name
+    default = client.post("/v1/deletion-requests", json=a_body())
+    assert world.jobs.job(default.json()["job_id"]).spec.policy == current("standard").name
+
+
+def test_policy_that_compares_with_unseen_texts_needs_some(client):
+    problem(client.post("/v1/deletion-requests", json=a_body(policy="strict")), 422, "holdout_set_required", "/policy")
+
+
+def test_unknown_policy_is_refused(client):
+    refused = client.post("/v1/deletion-requests", json=a_body(policy="my-secret"))
+
+    assert refused.status_code == 422
+    assert "my-secret" not in refused.text

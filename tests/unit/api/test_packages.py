@@ -166,3 +166,14 @@ def test_report_that_is_known_is_304_and_still_varies(client, report):
 
 def test_report_answers_head(client, report):
     assert client.head(report).headers["content-length"] == str(len(REPORT_JSON))
+
+
+def test_job_that_needed_no_action_has_a_report_and_no_adapter(world, client):
+    job = world.end_without_action(world.add_job())
+
+    problem(client.get(f"/v1/jobs/{job.id}/adapter"), 404, "no_adapter")
+    assert client.get(f"/v1/jobs/{job.id}/report").status_code == 200
+    (request,) = world.jobs.requests_of(job.id)
+    body = client.get(f"/v1/deletion-requests/{request.id}").json()
+    assert (body["status"], body["is_terminal"]) == ("no_action_needed", True)
+    assert body["dispositions"]["no_action_needed"] == body["num_items"]
