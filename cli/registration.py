@@ -112,7 +112,7 @@ def _pinned(given: str, revision: str | None) -> tuple[str, str | None]:
     if directory.is_dir():
         return str(directory.resolve()), None
     if revision is None:
-        raise CommandError(f"{given} is no directory here; if it is a hub id, pin its commit")
+        raise CommandError(f"{given} is no directory here; if it is a hub id, pin its commit with --revision")
     return given, revision
 
 

@@ -86,7 +86,7 @@ def test_methods_are_listed_with_what_sets_them_apart():
     printed = CliRunner().invoke(commands, ["methods"], terminal_width=400, env={"COLUMNS": "400"})
 
     assert set(METHOD_OPTIONS) <= set(printed.stdout.split())
-    assert '"beta": 4.5' in printed.stdout
+    assert '"beta": 1.0' in printed.stdout
 
 
 def test_options_of_a_method_are_shown_as_json_schema():
