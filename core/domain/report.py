@@ -261,6 +261,7 @@ class AttackResult(BaseModel):
     missing: dict[str, str] = {}  # part or number of the summary -> why it is not there
     layers: list[QuantisedLayerSummary] = []  # only of quantisation
     absent: str | None = None
+    at_most: dict[str, float] = {}  # metric -> limit of the policy for the mean; without one it decides nothing
 
 
 class EvaluationReport(BaseModel):

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, cast
 
 from core.domain.items import TextItem
 from core.domain.policy import PlannedAttack, Policy
+from core.domain.report import AttackResult
 from core.evaluation.attack import Attack, AttackScene
 from core.evaluation.attacks import ATTACKS
 from core.evaluation.verdict import GatedAttack
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 def made_attacks(policy: Policy, scene: AttackScene) -> list[GatedAttack]:
     """Make the attacks of a policy, one after the other, each on the model as it was before."""
-    return [GatedAttack(planned, attack_of(planned)(scene)) for planned in policy.attacks]
+    return [GatedAttack(planned, _made(planned, scene)) for planned in policy.attacks]
+
+
+def _made(planned: PlannedAttack, scene: AttackScene) -> list[AttackResult]:
+    return [result.model_copy(update={"at_most": planned.at_most}) for result in attack_of(planned)(scene)]
 
 
 def attack_of(planned: PlannedAttack) -> Attack:
