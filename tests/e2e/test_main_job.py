@@ -18,6 +18,7 @@ from redis import Redis
 from transformers import AutoModelForCausalLM
 
 from cli.demo.service import items_of
+from core.domain.policy import current
 from core.packaging.check_package import check_package
 from tests.e2e.conftest import Deployed
 
@@ -109,7 +110,7 @@ def test_people_are_forgotten_and_others_kept(report):
 
 def test_report_says_what_was_applied(report, finished):
     assert report["job_id"] == finished["id"]
-    assert report["thresholds"]["policy"] == "standard-1"
+    assert report["thresholds"]["policy"] == current("standard").name
     assert report["method"]["name"] == "loku"
     assert {"torch", "peft", "transformers", "python"} <= set(report["versions"])
     assert {"fisher", "train", "evaluate", "package"} <= set(report["timings_seconds"])
