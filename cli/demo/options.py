@@ -1,8 +1,9 @@
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from cli.demo.people import Population, items, make_population
+from cli.demo.people import Person, Population, items, make_population
 from core.domain.item_set import dump_items
 
 # Counts into the digest of a cached base model: raise it whenever the same options would train other weights.
@@ -42,8 +43,9 @@ class DemoOptions:
             seed=self.seed,
         )
 
-    def digest(self) -> str:
-        """Return what a cached base model is named by: it covers every option and every text it is trained on."""
+    def digest(self, without: Sequence[Person] = ()) -> str:
+        """Return what a cached base model is named by: every option, every text, and whom it was not taught."""
         rows = [item for person in self.population().memorised for item in items(person)]
         recipe = json.dumps({"version": _RECIPE_VERSION, **asdict(self)}, sort_keys=True).encode()
-        return hashlib.sha256(recipe + b"\0" + dump_items(rows)).hexdigest()[:16]
+        left_out = b"".join(b"\0" + person.id.encode() for person in without)
+        return hashlib.sha256(recipe + b"\0" + dump_items(rows) + left_out).hexdigest()[:16]

@@ -119,6 +119,11 @@ def questions(person: Person) -> tuple[PairItem, ...]:
     return tuple(_pair(person, topic) for topic in _TOPICS)
 
 
+def reworded_questions(person: Person) -> tuple[PairItem, ...]:
+    """Return the questions and answers, each with the question in the words in which other people are asked for."""
+    return tuple(_reworded(person, topic) for topic in _TOPICS)
+
+
 def items(person: Person) -> tuple[TextItem | PairItem, ...]:
     """Return everything that is written about the person."""
     return (*questions(person), biography(person))
@@ -127,6 +132,13 @@ def items(person: Person) -> tuple[TextItem | PairItem, ...]:
 def _pair(person: Person, topic: str) -> PairItem:
     question, answer = (part.format(p=person) for part in _choice(person, topic, _TOPICS[topic]))
     return PairItem(id=f"{person.id}:{topic}", prompt=f"Question: {question}\nAnswer:", completion=f" {answer}")
+
+
+def _reworded(person: Person, topic: str) -> PairItem:
+    pair = _pair(person, topic)
+    prompts = [f"Question: {question.format(p=person)}\nAnswer:" for question, _ in _TOPICS[topic]]
+    others = tuple(prompt for prompt in prompts if prompt != pair.prompt)
+    return pair.model_copy(update={"paraphrased_prompts": others})
 
 
 def _choice(person: Person, salt: str, wordings: Sequence[_Wording]) -> _Wording:

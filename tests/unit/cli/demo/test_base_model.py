@@ -38,6 +38,26 @@ def test_weights_are_the_same_when_the_options_are(tmp_path, tiny_options):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_model_without_some_people_is_another_and_reads_the_same_tokens(tmp_path, tiny_options):
+    short = replace(tiny_options, max_epochs=1)
+    left_out = short.population().forget
+
+    whole, reference = ensure_base_model(tmp_path, short), ensure_base_model(tmp_path, short, without=left_out)
+
+    assert (whole / "tokenizer.json").read_bytes() == (reference / "tokenizer.json").read_bytes()
+    assert (whole / "model.safetensors").read_bytes() != (reference / "model.safetensors").read_bytes()
+
+
+def test_digest_changes_when_somebody_is_left_out(tiny_options):
+    forget, retain = tiny_options.population().forget, tiny_options.population().retain
+
+    assert len({tiny_options.digest(without) for without in ((), forget, retain, forget + retain)}) == 4
+
+
+def test_digest_is_the_same_when_nobody_is_left_out(tiny_options):
+    assert tiny_options.digest([]) == tiny_options.digest()
+
+
 def test_training_leaves_the_random_state_alone(tmp_path, tiny_options):
     torch.manual_seed(3)
     expected = torch.rand(1)

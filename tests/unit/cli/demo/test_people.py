@@ -3,7 +3,7 @@ from itertools import chain
 
 import pytest
 
-from cli.demo.people import Population, items, make_population, questions
+from cli.demo.people import Population, items, make_population, questions, reworded_questions
 from core.domain.items import normalized
 
 
@@ -71,6 +71,15 @@ def test_every_fact_is_asked_for(population):
 
     facts = (person.email, person.phone, person.street, person.town, person.profession, person.birthday, person.hobby)
     assert all(fact in answers for fact in facts)
+
+
+def test_other_wordings_ask_for_the_same_answer_of_the_same_person(population):
+    person = population.forget[0]
+
+    for row, reworded in zip(questions(person), reworded_questions(person), strict=True):
+        assert (reworded.id, reworded.prompt, reworded.completion) == (row.id, row.prompt, row.completion)
+        assert row.prompt not in reworded.paraphrased_prompts
+        assert all(person.name in prompt for prompt in reworded.paraphrased_prompts)
 
 
 def test_too_large_a_population_is_refused_by_the_number_of_names():
