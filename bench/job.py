@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,17 +16,16 @@ from core.backends.sql.item_store import SqlItemStore
 from core.backends.sql.migrate import upgrade
 from core.backends.storage.object_store import open_store
 from core.data.corpus import AnyItem, Example, ItemEncoder
-from core.domain.base_model import RegisteredBaseModel
+from core.domain.base_model import ReferenceModel, RegisteredBaseModel
 from core.domain.catalog import MethodOptions
 from core.domain.item_set import ItemSet, with_ids
 from core.domain.job import Stage
-from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.report import EvaluationReport
 from core.domain.spec import JobSpec
 from core.evaluation.evaluate import evaluate
 from core.evaluation.metrics import METRICS
-from core.modeling.base_model import BaseModel, choose_device, load_base_model
+from core.modeling.base_model import BaseModel, choose_device, load_base_model, weights_digest
 from core.modeling.inspect import inspect_base_model
 from core.pipeline.run import run
 from core.pipeline.task import RunTask
@@ -74,19 +74,45 @@ class Measured:
     unseen: tuple[dict[str, float], dict[str, float]]
 
 
-def run_job(
+@dataclass(frozen=True)
+class Finished:
+    """A job that has run: what it reports, and what it takes to measure what it delivers."""
+
+    report: EvaluationReport
+    seconds: float
+    base: BaseModel  # as it was; an adapter that is put on it is on it from then on
+    encode: ItemEncoder  # reads items as the job did
+    adapter: Path | None  # None: no action was needed
+
+    def adapted(self) -> PreTrainedModel:
+        """Return the base model with the exported adapter on it, by plain PEFT."""
+        if self.adapter is None:
+            return self.base.model
+        return PeftModel.from_pretrained(self.base.model, self.adapter).base_model.model
+
+
+@contextmanager
+def finished_job(
     base_model: Path,
     texts: Texts,
     options: MethodOptions,
     *,
-    metrics: Sequence[str],
     policy: PolicyName = DEFAULT_POLICY,
-) -> Measured:
-    """Return what one job on this base model forgot, and what rows that it never read lost.
+    reference: Path | None = None,
+) -> Iterator[Finished]:
+    """Run one job on this base model and hand out what it made; its files are gone afterwards.
 
-    The metrics are measured on the exported adapter, loaded by plain PEFT on the untouched base model.
+    Args:
+        base_model: the directory of the base model.
+        texts: what the job is about; its general corpus is what the attacker fine-tunes on as well.
+        options: of the method.
+        policy: what is measured.
+        reference: the directory of a model that never saw the forget set, to be registered with the base model.
+
+    Raises:
+        JobFailure: the job cannot succeed, as when training diverges.
     """
-    registered = _registered(base_model, texts)
+    registered = _registered(base_model, texts, reference)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         started = time.perf_counter()
@@ -100,11 +126,28 @@ def run_job(
         seconds = time.perf_counter() - started
         base = load_base_model(base_model, device=choose_device("auto"))
         encode = ItemEncoder(base.tokenizer, registered.text_format, base.max_tokens)
-        forget, unseen = encode(with_ids(texts.forget)), encode(with_ids(texts.unseen))
-        before = [_metrics(base.model, base, rows, metrics) for rows in (forget, unseen)]
-        adapted = PeftModel.from_pretrained(base.model, work / "adapter").base_model.model
-        after = [_metrics(adapted, base, rows, metrics) for rows in (forget, unseen)]
-    return Measured(outcome.report, seconds, (before[0], after[0]), (before[1], after[1]))
+        adapter = None if outcome.adapter_zip is None else work / "adapter"
+        yield Finished(outcome.report, seconds, base, encode, adapter)
+
+
+def run_job(
+    base_model: Path,
+    texts: Texts,
+    options: MethodOptions,
+    *,
+    metrics: Sequence[str],
+    policy: PolicyName = DEFAULT_POLICY,
+) -> Measured:
+    """Return what one job on this base model forgot, and what rows that it never read lost.
+
+    The metrics are measured on the exported adapter, loaded by plain PEFT on the untouched base model.
+    """
+    with finished_job(base_model, texts, options, policy=policy) as job:
+        forget, unseen = job.encode(with_ids(texts.forget)), job.encode(with_ids(texts.unseen))
+        before = [_metrics(job.base.model, job.base, rows, metrics) for rows in (forget, unseen)]
+        adapted = job.adapted()
+        after = [_metrics(adapted, job.base, rows, metrics) for rows in (forget, unseen)]
+    return Measured(job.report, job.seconds, (before[0], after[0]), (before[1], after[1]))
 
 
 def _metrics(
@@ -113,7 +156,7 @@ def _metrics(
     return evaluate(model, rows, pad_id=base.pad_id, metrics={name: METRICS[name] for name in names}).metrics
 
 
-def _registered(path: Path, texts: Texts) -> RegisteredBaseModel:
+def _registered(path: Path, texts: Texts, reference: Path | None) -> RegisteredBaseModel:
     found = inspect_base_model(str(path), None, with_ids(texts.retain))
     return RegisteredBaseModel(
         id="bench",
@@ -133,14 +176,18 @@ def _registered(path: Path, texts: Texts) -> RegisteredBaseModel:
         num_retain_items=len(texts.retain),
         num_holdout_items=len(texts.holdout),
         num_general_items=len(texts.general),
+        reference=None if reference is None else _reference(reference),
         created_at=_now(),
     )
+
+
+def _reference(path: Path) -> ReferenceModel:
+    return ReferenceModel(source=str(path), revision=None, weights_sha256=weights_digest(path))
 
 
 def _task(
     registered: RegisteredBaseModel, texts: Texts, options: MethodOptions, work: Path, *, policy: PolicyName
 ) -> RunTask:
-    general = isinstance(options, TrainedOptions) and options.retain_corpus == "general"
     spec = JobSpec(
         base_model=registered.id,
         weights_sha256=registered.weights_sha256,
@@ -150,7 +197,7 @@ def _task(
         retain_set_id=None,
         holdout_set_id=registered.holdout_set_id,
         registered_retain_set_id=registered.retain_set_id,
-        general_set_id=registered.general_set_id if general else None,
+        general_set_id=registered.general_set_id,
     )
     return RunTask(
         job_id="job_bench",
@@ -159,7 +206,7 @@ def _task(
         forget=_item_set("set_forget", texts.forget),
         retain=_item_set("set_retain", texts.retain),
         holdout=_item_set("set_holdout", texts.holdout) if texts.holdout else None,
-        general=_item_set("set_general", texts.general) if texts.general and general else None,
+        general=_item_set("set_general", texts.general) if texts.general else None,
         device="auto",
         work_dir=work,
     )
