@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo check test format bench bench-methods clean
+.PHONY: install demo check test format bench bench-methods bench-attacks bench-tofu clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,15 @@ bench: install
 
 bench-methods: install
 	$(BIN)/python -m bench.methods --out docs/results/methods.md
+
+bench-attacks: install
+	$(BIN)/python -m bench.attacks --out docs/results/attacks.md
+
+# MORE holds further options, such as MORE="--authors 20 --splits 01"; python -m bench.tofu --help lists them.
+bench-tofu: install
+	@test -d "$(DATA)" || { echo 'bench-tofu: DATA must be the directory of the TOFU files: make bench-tofu DATA=DIR MODEL=scratch' >&2; exit 2; }
+	@test -n "$(MODEL)" || { echo 'bench-tofu: MODEL must be scratch, or a model finetuned on all of TOFU' >&2; exit 2; }
+	$(BIN)/python -m bench.tofu --data "$(DATA)" --model "$(MODEL)" $(MORE)
 
 clean:
 	rm -rf $(VENV) .lethe build *.egg-info
