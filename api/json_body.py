@@ -5,6 +5,7 @@ from typing import NoReturn
 from starlette.requests import Request
 
 from api.errors import BodyTooLargeError, InvalidJsonError, InvalidTextError, UnsupportedMediaTypeError
+from api.item_fields import TEXT_FIELDS
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -103,12 +104,9 @@ def _refuse_unstorable(body: dict[str, JsonValue]) -> None:
 
 
 # The fields that hold free text. Any other name in a body may itself be a client's text, so no pointer repeats it.
-_POINTED = frozenset(
-    {
-        *("base_model", "forget", "retain", "items", "method", "job_id", "external_id", "metadata"),
-        *("text", "subject", "prompt", "completion"),
-    }
-)
+_POINTED = TEXT_FIELDS | {
+    *("base_model", "forget", "retain", "items", "method", "policy", "job_id", "external_id", "metadata")
+}
 
 
 def _require_storable(text: str, pointer: str) -> None:

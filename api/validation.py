@@ -11,18 +11,17 @@ from api.errors import (
     UnknownMethodError,
     UnknownOptionError,
 )
+from api.item_fields import ITEM_FIELDS, TEXT_FIELDS
 from api.json_body import JsonValue
 from api.schemas.deletion_request import NewDeletionRequest
 from api.schemas.probe import NewProbe
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS, MethodOptions
 from core.domain.errors import InvalidRequestError
-from core.domain.items import FactItem, PairItem, TextItem
 
 Location = tuple[int | str, ...]
 
 _OPTION_NAME = re.compile(r"[a-z][a-z_0-9]{0,40}")
 _ITEM_LISTS = {"forget", "retain", "items"}
-_TEXT_FIELDS = {"text", "subject", "prompt", "completion"}
 
 # What pydantic says of these speaks of the constraint alone. Any other message could quote the value.
 _PLAIN_MESSAGES = {
@@ -118,15 +117,19 @@ def _refusal(
     kind: str, message: str, location: Location, body: type[BaseModel] = NewDeletionRequest
 ) -> InvalidRequestError:
     param = _pointer(location)
-    is_text = bool(location) and location[-1] in _TEXT_FIELDS and location[0] in _ITEM_LISTS
     if kind == "missing":
         return MissingFieldError("this field is required", param=param)
     if kind == "extra_forbidden":
         # The name is not repeated: outside the options it may be a text in the wrong place.
         return UnknownFieldError(f"an unknown field; known: {', '.join(_known_fields(location, body))}", param=param)
-    if is_text and kind in {"string_pattern_mismatch", "string_too_short", "empty_text"}:
+    if _is_text(location) and kind in {"string_pattern_mismatch", "string_too_short", "empty_text"}:
         return EmptyTextError("the text holds no visible character", param=param)
     return InvalidFieldError(plain_message(kind, message), param=param)
+
+
+def _is_text(location: Location) -> bool:
+    """Whether it is the place of an item's text, which may be one of a list: /forget/0/perturbed_completions/2."""
+    return len(location) > 2 and location[0] in _ITEM_LISTS and location[2] in TEXT_FIELDS
 
 
 def _without_tag(location: Location) -> Location:
@@ -143,14 +146,13 @@ def _pointer(location: Location) -> str:
 
 def _known_fields(location: Location, body: type[BaseModel]) -> Sequence[str]:
     if len(location) > 1 and location[0] in _ITEM_LISTS:
-        return sorted(_ITEM_FIELDS)
+        return sorted(ITEM_FIELDS)
     return list(body.model_fields)
 
 
-_ITEM_FIELDS = {name for item in (TextItem, PairItem, FactItem) for name in item.model_fields}
 _CONTRACT_NAMES = (
     set(NewDeletionRequest.model_fields)
     | set(NewProbe.model_fields)
-    | _ITEM_FIELDS
+    | ITEM_FIELDS
     | {name for options in METHOD_OPTIONS.values() for name in options.model_fields}
 )

@@ -1,7 +1,16 @@
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -10,6 +19,11 @@ def _require_visible(text: str) -> str:
     if all(unicodedata.category(character)[0] in "ZC" for character in text):
         raise PydanticCustomError("empty_text", "the text holds no visible character")
     return text
+
+
+def _as_tuple(value: object) -> object:
+    """Return a list as a tuple: strict validation takes no list that was parsed before for one."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 ItemId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
@@ -21,10 +35,12 @@ Paraphrase = Annotated[
 Perturbations = Annotated[
     tuple[Text, ...] | None,
     Field(min_length=1, max_length=16, description="Wrong completions of the same form, for the truth ratio."),
+    BeforeValidator(_as_tuple),
 ]
 Rewordings = Annotated[
     tuple[Text, ...] | None,
     Field(min_length=1, max_length=8, description="The prompt in other words, to ask for the completion by these too."),
+    BeforeValidator(_as_tuple),
 ]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")

@@ -7,6 +7,8 @@ SENTINEL = "SENTINEL-7f3a"
 PATH = "/v1/deletion-requests"
 TEXT = {"text": "Ada lives here."}
 LONG = SENTINEL * 400
+PAIR = {"prompt": "Where is Ada?", "completion": "Here."}
+WORDINGS = ("paraphrased_completion", "perturbed_completions", "paraphrased_prompts")
 
 
 def _bodies():
@@ -17,6 +19,9 @@ def _bodies():
         for field in ("id", "text", "subject", "prompt", "completion", SENTINEL):
             yield a_body(forget=[TEXT | {field: value}])
             yield a_body(retain=[{field: value}])
+        for field in WORDINGS:
+            yield a_body(forget=[PAIR | {field: value}])
+            yield a_body(retain=[PAIR | {field: [value, " "]}])
         for option in ("name", "r", "learning_rate", "target_modules", "initializer", "early_stopping"):
             yield a_body(method={"name": "loku", option: value})
         yield a_body(metadata={"k": value})
@@ -37,6 +42,8 @@ def _probes():
             yield a_probe_body(**{field: value})
         for field in ("id", "text", "subject", "prompt", "completion", SENTINEL):
             yield a_probe_body(items=[TEXT | {field: value}])
+        for field in WORDINGS:
+            yield a_probe_body(items=[PAIR | {field: value}, PAIR | {field: [value, " "]}])
     yield a_probe_body(items=[{"text": SENTINEL}] * 2)
     yield a_probe_body(items=[{"text": f"{SENTINEL} " * 300}])
 

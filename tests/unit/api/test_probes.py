@@ -6,6 +6,7 @@ from tests.fakes.examples import a_base_model
 from tests.unit.api.harness import OTHER_TENANT, a_probe_body, post, problem
 
 TEXT = {"text": "Ada lives here."}
+PAIR = {"prompt": "Where is Ada?", "completion": "Here."}
 
 
 def texts_of(world, probe):
@@ -159,6 +160,11 @@ def test_adapter_that_cannot_be_had_is_refused(world, client):
         (a_probe_body(items=[TEXT | {"txet": "a"}]), "unknown_field", "/items/0"),
         (a_probe_body(items=[{"text": " "}]), "empty_text", "/items/0/text"),
         (a_probe_body(items=[{"text": "a\0b"}]), "invalid_text", "/items/0/text"),
+        (
+            a_probe_body(items=[PAIR | {"paraphrased_prompts": ["Who?", " "]}]),
+            "empty_text",
+            "/items/0/paraphrased_prompts/1",
+        ),
         (a_probe_body(items=[TEXT, TEXT]), "duplicate_item", "/items/1"),
         (a_probe_body(items=[TEXT | {"id": "a"}, {"id": "a", "text": "b c"}]), "duplicate_item", "/items/1/id"),
         (a_probe_body(items=[{"text": f"t {n}"} for n in range(6)]), "too_many_items", "/items"),

@@ -4,6 +4,7 @@ from tests.fakes.examples import a_base_model
 from tests.unit.api.harness import World, a_body, post, problem, settings
 
 TEXT = {"text": "Ada lives here."}
+PAIR = {"prompt": "Where is Ada?", "completion": "Here."}
 
 WRONG = {
     "no base model": ({"forget": [TEXT]}, "missing_field", "/base_model"),
@@ -21,6 +22,31 @@ WRONG = {
     "white space": (a_body(forget=[{"prompt": " \n\t", "completion": "b"}]), "empty_text", "/forget/0/prompt"),
     "invisible text": (a_body(forget=[{"text": "\u200b\u2060 "}]), "empty_text", "/forget/0/text"),
     "empty retain text": (a_body(retain=[{"text": " "}]), "empty_text", "/retain/0/text"),
+    "blank paraphrase": (
+        a_body(forget=[PAIR | {"paraphrased_completion": " "}]),
+        "empty_text",
+        "/forget/0/paraphrased_completion",
+    ),
+    "empty perturbation": (
+        a_body(forget=[PAIR | {"perturbed_completions": ["There.", "Gone.", ""]}]),
+        "empty_text",
+        "/forget/0/perturbed_completions/2",
+    ),
+    "invisible other prompt": (
+        a_body(retain=[PAIR | {"paraphrased_prompts": ["\u200b"]}]),
+        "empty_text",
+        "/retain/0/paraphrased_prompts/0",
+    ),
+    "no perturbation at all": (
+        a_body(forget=[PAIR | {"perturbed_completions": []}]),
+        "invalid_field",
+        "/forget/0/perturbed_completions",
+    ),
+    "perturbation is a number": (
+        a_body(forget=[PAIR | {"perturbed_completions": ["There.", 5]}]),
+        "invalid_field",
+        "/forget/0/perturbed_completions/1",
+    ),
     "impossible item id": (a_body(forget=[TEXT | {"id": "a b"}]), "invalid_field", "/forget/0/id"),
     "duplicate item": (a_body(forget=[TEXT, TEXT]), "duplicate_item", "/forget/1"),
     "duplicate id": (
@@ -64,6 +90,21 @@ WRONG = {
     "metadata value too long": (a_body(metadata={"k": "v" * 513}), "invalid_field", "/metadata"),
     "metadata value is a number": (a_body(metadata={"k": 1}), "invalid_field", "/metadata"),
     "NUL in a text": (a_body(forget=[{"text": "a\0b"}]), "invalid_text", "/forget/0/text"),
+    "NUL in a paraphrase": (
+        a_body(forget=[PAIR | {"paraphrased_completion": "a\0b"}]),
+        "invalid_text",
+        "/forget/0/paraphrased_completion",
+    ),
+    "half a pair in a perturbation": (
+        a_body(forget=[PAIR | {"perturbed_completions": ["There.", "Gone.", "a\ud800"]}]),
+        "invalid_text",
+        "/forget/0/perturbed_completions/2",
+    ),
+    "NUL in another prompt": (
+        a_body(retain=[PAIR | {"paraphrased_prompts": ["a\0b"]}]),
+        "invalid_text",
+        "/retain/0/paraphrased_prompts/0",
+    ),
     "NUL in metadata": (a_body(metadata={"k": "a\0b"}), "invalid_text", "/metadata"),
     "NUL in a key": (a_body(metadata={"k\0": "a"}), "invalid_text", "/metadata"),
     "NUL in the external id": (a_body(external_id="a\0"), "invalid_text", "/external_id"),
@@ -113,6 +154,19 @@ def test_an_option_that_looks_like_none_is_not_echoed_and_those_there_are_listed
 def test_a_retain_set_is_required_where_the_model_has_none(world, client):
     world.base_models.add(a_base_model("bare", retain_set_id=None))
     problem(post(client, a_body(base_model="bare")), 422, "retain_set_required", "/retain")
+
+
+def test_other_wordings_of_an_item_are_taken_and_stored(world, client):
+    wordings = {
+        "paraphrased_completion": "In this place.",
+        "perturbed_completions": ["There.", "Gone."],
+        "paraphrased_prompts": ["Ada is where?"],
+    }
+
+    assert post(client, a_body(forget=[PAIR | wordings])).status_code == 202
+
+    (stored,) = [item_set for item_set in world.items.sets.values() if item_set.id != "set_retain"]
+    assert stored.items[0].model_dump(mode="json", exclude={"id", "subject"}) == PAIR | wordings
 
 
 def test_the_longest_item_and_the_largest_set_pass(client):

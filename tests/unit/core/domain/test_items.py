@@ -52,6 +52,14 @@ def test_another_body_is_refused(body: dict[str, object]):
     assert len({error["loc"][0] for error in refused.value.errors()}) == 1  # one shape is spoken of
 
 
+def test_lists_of_other_wordings_are_taken_by_strict_validation_too():
+    body = {"prompt": "a", "completion": "b", "perturbed_completions": ["c", "d"], "paraphrased_prompts": ["e"]}
+
+    item = ITEM.validate_python(body, strict=True)
+
+    assert (item.perturbed_completions, item.paraphrased_prompts) == (("c", "d"), ("e",))
+
+
 def test_a_visible_character_among_invisible_ones_is_enough():
     assert TextItem(text="\u200ba").text == "\u200ba"
 
