@@ -24,7 +24,14 @@ def test_create_answers_202_with_where_to_look(client):
         "external_id": "case-1",
         "metadata": {"ticket": "42"},
         "created_at": created,
-        "dispositions": {"pending": 1, "forgotten": 0, "no_action_needed": 0, "not_forgotten": 0, "failed": 0, "cancelled": 0},
+        "dispositions": {
+            "pending": 1,
+            "forgotten": 0,
+            "no_action_needed": 0,
+            "not_forgotten": 0,
+            "failed": 0,
+            "cancelled": 0,
+        },
     }
     assert {name: body[name] for name in expected} == expected
 
