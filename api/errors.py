@@ -17,6 +17,8 @@ from core.domain.errors import (
     InvalidRequestError,
     ItemTooLongError,
     ItemTooShortError,
+    JobNotSucceededError,
+    JobWithoutAdapterError,
     LayerOutOfRangeError,
     LeaseLostError,
     LetheError,
@@ -33,6 +35,7 @@ from core.domain.errors import (
     TooManyItemsError,
     UnauthenticatedError,
     UnknownBaseModelError,
+    UnknownJobError,
     UnknownModuleError,
 )
 
@@ -213,6 +216,15 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
     ItemTooLongError: ProblemKind(422, "Item too long", "Split the item; GET /v1/base-models states the limits."),
     TooManyItemsError: ProblemKind(422, "Too many items", "Split the request; GET /v1/base-models states the limits."),
     UnknownBaseModelError: ProblemKind(422, "Unknown base model", "Name one of GET /v1/base-models."),
+    UnknownJobError: ProblemKind(422, "Unknown job", "Name one of your jobs of GET /v1/jobs, or leave `job_id` out."),
+    JobNotSucceededError: ProblemKind(
+        422, "The job has not succeeded", "Name a job whose status is `succeeded`, or leave `job_id` out."
+    ),
+    JobWithoutAdapterError: ProblemKind(
+        422,
+        "The job needed no adapter",
+        "Leave `job_id` out: the base model serves as it is, for it did not know the texts of that job.",
+    ),
     BaseModelMismatchError: ProblemKind(
         422, "An adapter of another base model", "Name a job on the same base model, or leave `job_id` out."
     ),

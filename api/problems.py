@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.errors import HttpError, InternalError, kind_of
-from core.domain.errors import ConflictError, InvalidRequestError, LetheError, NotFoundError
+from core.domain.errors import ConflictError, InvalidRequestError, LetheError
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -52,7 +52,7 @@ def problem_of(error: LetheError, request_id: str, members: Mapping[str, object]
         status=kind.status,
         detail=_detail(error) or kind.remedy,
         code=code,
-        param=error.param if isinstance(error, InvalidRequestError | NotFoundError) else None,
+        param=error.param if isinstance(error, InvalidRequestError) else None,
         request_id=request_id,
         retryable=kind.retryable,
         **dict(members or {}),

@@ -29,12 +29,13 @@ from core.domain.errors import (
     IllegalTransitionError,
     ItemTooLongError,
     ItemTooShortError,
-    NoAdapterError,
+    JobNotSucceededError,
+    JobWithoutAdapterError,
     NotFoundError,
-    NotReadyError,
     StaleJobError,
     TooManyItemsError,
     UnknownBaseModelError,
+    UnknownJobError,
 )
 from core.domain.probe import ProbeResult
 from core.jobs.submit_probe import ProbeSubmission
@@ -66,9 +67,6 @@ def _new_probe(body: Annotated[bytes, Depends(_body_bytes)]) -> NewProbe:
         202: {"headers": {"Location": header("Where to follow the probe.")}},
         **refusals(
             InvalidJsonError,
-            NotFoundError,
-            NoAdapterError,
-            NotReadyError,
             BodyTooLargeError,
             UnsupportedMediaTypeError,
             MissingFieldError,
@@ -77,6 +75,9 @@ def _new_probe(body: Annotated[bytes, Depends(_body_bytes)]) -> NewProbe:
             EmptyTextError,
             InvalidTextError,
             UnknownBaseModelError,
+            UnknownJobError,
+            JobNotSucceededError,
+            JobWithoutAdapterError,
             BaseModelMismatchError,
             TooManyItemsError,
             ItemTooLongError,

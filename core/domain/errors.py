@@ -3,6 +3,9 @@
 LetheError
 ├── InvalidRequestError        the request itself is wrong; names the parameter and the remedy
 │   ├── UnknownBaseModelError
+│   ├── UnknownJobError
+│   ├── JobNotSucceededError
+│   ├── JobWithoutAdapterError
 │   ├── BaseModelMismatchError
 │   ├── RetainSetRequiredError
 │   ├── GeneralCorpusRequiredError
@@ -91,6 +94,24 @@ class UnknownBaseModelError(InvalidRequestError):
     code: ClassVar[str] = "unknown_base_model"
 
 
+class UnknownJobError(InvalidRequestError):
+    """The request names a job that does not exist, or belongs to another tenant: both look the same from outside."""
+
+    code: ClassVar[str] = "unknown_job"
+
+
+class JobNotSucceededError(InvalidRequestError):
+    """The request names a job for its adapter, and the job has none: not yet, or it never will."""
+
+    code: ClassVar[str] = "job_not_succeeded"
+
+
+class JobWithoutAdapterError(InvalidRequestError):
+    """The request names a job for its adapter, and the job trained nothing since no action was needed."""
+
+    code: ClassVar[str] = "job_without_adapter"
+
+
 class BaseModelMismatchError(InvalidRequestError):
     """The request names a job whose adapter belongs to another base model."""
 
@@ -155,11 +176,6 @@ class NotFoundError(LetheError):
     """The thing does not exist, or belongs to another tenant: both look the same from outside."""
 
     code: ClassVar[str] = "not_found"
-
-    def __init__(self, message: str = "", *, param: str | None = None) -> None:
-        """Keep the JSON pointer of the field that names the thing, where it is not the path."""
-        super().__init__(message)
-        self.param = param
 
 
 class ConflictError(LetheError):

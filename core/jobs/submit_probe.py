@@ -1,13 +1,20 @@
 from dataclasses import dataclass
 
 from core.domain.base_model import RegisteredBaseModel
-from core.domain.errors import BaseModelMismatchError, NoAdapterError, NotFoundError, NotReadyError
+from core.domain.errors import (
+    BaseModelMismatchError,
+    JobNotSucceededError,
+    JobWithoutAdapterError,
+    NotFoundError,
+    UnknownJobError,
+)
 from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet
 from core.domain.job import Job
 from core.domain.policy import DEFAULT_POLICY, current
 from core.domain.spec import JobSpec, ProbeSpec
+from core.domain.states import JobState
 from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model, new_item_set, stored_with_row
 from core.jobs.submit import publish
 from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepository
@@ -47,9 +54,6 @@ class SubmitProbe:
 
         Raises:
             InvalidRequestError: one of its subclasses, naming the field; nothing was stored.
-            NotFoundError: no such job for this tenant; it names the field.
-            NotReadyError: the job has not succeeded.
-            NoAdapterError: the job succeeded without training anything.
         """
         base_model = named_base_model(self.base_models, submission.base_model)
         if submission.job_id is not None:
@@ -64,18 +68,25 @@ class SubmitProbe:
         return probe
 
     def _check_adapter(self, job_id: str, tenant: str, base_model: RegisteredBaseModel) -> None:
+        job = self._named_job(job_id, tenant)
+        if job.unlearning.base_model != base_model.id:
+            raise BaseModelMismatchError("the adapter of this job belongs to another base model", param="/job_id")
+        if job.package is None:
+            raise JobNotSucceededError(f"the job is {job.state}: {_outlook(job.state)}", param="/job_id")
+        if job.package.adapter is None:
+            raise JobWithoutAdapterError(
+                "the job needed no adapter, since the base model did not know its texts: leave `job_id` out",
+                param="/job_id",
+            )
+
+    def _named_job(self, job_id: str, tenant: str) -> Job:
         try:
             job = self.jobs.job(job_id, tenant=tenant)
         except NotFoundError as missing:
-            raise NotFoundError(str(missing), param="/job_id") from missing
+            raise _unknown_job() from missing
         if not isinstance(job.spec, JobSpec):
-            raise NotFoundError(f"{job_id} is no unlearning run", param="/job_id")
-        if job.spec.base_model != base_model.id:
-            raise BaseModelMismatchError("the adapter of this job belongs to another base model", param="/job_id")
-        if job.package is None:
-            raise NotReadyError(f"the job of `job_id` is {job.state}; its adapter exists once it has succeeded")
-        if job.package.adapter is None:
-            raise NoAdapterError(f"job {job_id} needed no adapter")
+            raise _unknown_job()
+        return job
 
     def _add(self, submission: ProbeSubmission, base_model: RegisteredBaseModel, texts: ItemSet) -> Job:
         now = self.clock()
@@ -98,3 +109,13 @@ class SubmitProbe:
         queued = NewEvent(type=EventType.QUEUED, message="waiting for a worker", created_at=now)
         self.jobs.add_probe(probe, [queued])
         return probe
+
+
+def _unknown_job() -> UnknownJobError:
+    return UnknownJobError("none of your jobs has this id; GET /v1/jobs lists them", param="/job_id")
+
+
+def _outlook(state: JobState) -> str:
+    if state.is_terminal or state is JobState.CANCELLING:
+        return "it will never have an adapter, so name another job"
+    return "wait until it has succeeded, then ask again"

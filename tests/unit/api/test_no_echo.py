@@ -44,6 +44,7 @@ def _probes():
             yield a_probe_body(items=[TEXT | {field: value}])
         for field in WORDINGS:
             yield a_probe_body(items=[PAIR | {field: value}, PAIR | {field: [value, " "]}])
+    yield a_probe_body(job_id=f"job_{SENTINEL.lower().replace('-', '')}")
     yield a_probe_body(items=[{"text": SENTINEL}] * 2)
     yield a_probe_body(items=[{"text": f"{SENTINEL} " * 300}])
 
@@ -54,6 +55,7 @@ def test_no_answer_and_no_log_line_repeats_a_probe(client):
             response = post(client, body, "/v1/probes")
             if response.status_code >= 400:
                 assert SENTINEL not in dumped(response), body
+                assert "sentinel7f3a" not in dumped(response), body
     assert len(lines) > 50
     assert SENTINEL not in str(lines)
 

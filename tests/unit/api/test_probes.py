@@ -2,7 +2,7 @@ import pytest
 
 from core.domain.job import PublicError
 from core.domain.states import JobState
-from tests.fakes.examples import a_base_model
+from tests.fakes.examples import a_base_model, a_job
 from tests.unit.api.harness import OTHER_TENANT, a_probe_body, post, problem
 
 TEXT = {"text": "Ada lives here."}
@@ -141,8 +141,10 @@ def test_adapter_that_cannot_be_had_is_refused(world, client):
         return client.post("/v1/probes", json=a_probe_body(job_id=job.id))
 
     world.base_models.add(a_base_model("other"))
-    problem(refused(world.succeed(world.add_job(tenant=OTHER_TENANT))), 404, "not_found", "/job_id")
-    problem(refused(world.add_job()), 409, "not_ready")
+    problem(refused(a_job()), 422, "unknown_job", "/job_id")
+    problem(refused(world.succeed(world.add_job(tenant=OTHER_TENANT))), 422, "unknown_job", "/job_id")
+    problem(refused(world.add_job()), 422, "job_not_succeeded", "/job_id")
+    problem(refused(world.end_without_action(world.add_job())), 422, "job_without_adapter", "/job_id")
     problem(refused(world.succeed(world.add_job(base_model="other"))), 422, "base_model_mismatch", "/job_id")
     assert world.queue.published == []
     assert set(world.items.sets) == {"set_retain"}

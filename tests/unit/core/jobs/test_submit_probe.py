@@ -11,11 +11,11 @@ from core.domain.errors import (
     InvalidRequestError,
     ItemTooLongError,
     ItemTooShortError,
-    NoAdapterError,
-    NotFoundError,
-    NotReadyError,
+    JobNotSucceededError,
+    JobWithoutAdapterError,
     TooManyItemsError,
     UnknownBaseModelError,
+    UnknownJobError,
 )
 from core.domain.events import NewEvent
 from core.domain.items import PairItem, TextItem
@@ -174,33 +174,69 @@ def test_adapter_of_a_succeeded_job_is_named_in_the_spec(submit: SubmitProbe, jo
 
 
 @pytest.mark.parametrize("whose", ["nobody", "another tenant", "a probe"])
-def test_job_that_is_not_there_is_not_found_and_the_field_is_named(
+def test_job_that_is_not_ones_own_is_refused_as_one_that_is_not_there(
     submit: SubmitProbe, jobs: FakeJobRepository, whose: str
 ):
     jobs.add_probe(a_probe("prb_1"), [])
     others = succeeded(jobs, tenant="other").id
     job_id = {"nobody": "job_none", "another tenant": others, "a probe": "prb_1"}[whose]
+    refusals = []
 
-    with pytest.raises(NotFoundError) as refused:
-        submit(asked(job_id=job_id))
+    for named in (job_id, "job_of_nobody"):
+        with pytest.raises(UnknownJobError) as refused:
+            submit(asked(job_id=named))
+        refusals.append((refused.value.param, str(refused.value)))
 
-    assert refused.value.param == "/job_id"
+    assert refusals[0] == refusals[1]
+    assert refusals[0][0] == "/job_id"
     assert submit.items.sets == {}
 
 
-def test_job_that_has_not_succeeded_is_not_ready(submit: SubmitProbe, jobs: FakeJobRepository):
+@pytest.mark.parametrize(
+    ("states", "advice"),
+    [
+        ([], "wait"),
+        ([JobState.RUNNING], "wait"),
+        ([JobState.RUNNING, JobState.CANCELLING], "never"),
+        ([JobState.RUNNING, JobState.FAILED], "never"),
+        ([JobState.CANCELLED], "never"),
+    ],
+)
+def test_job_that_has_not_succeeded_is_refused_with_what_will_become_of_it(
+    submit: SubmitProbe, jobs: FakeJobRepository, states: Sequence[JobState], advice: str
+):
+    job = brought_to(jobs, states)
+
+    with pytest.raises(JobNotSucceededError, match=advice) as refused:
+        submit(asked(job_id=job.id))
+
+    assert refused.value.param == "/job_id"
+    assert f"the job is {job.state}" in str(refused.value)
+
+
+def brought_to(jobs: FakeJobRepository, states: Sequence[JobState]) -> Job:
     job = a_job()
     jobs.add(a_request(job), job, [])
+    for state in states:
+        after = moved(job, state)
+        jobs.save(job, after, [])
+        job = after
+    return job
 
-    with pytest.raises(NotReadyError, match="queued"):
-        submit(asked(job_id=job.id))
+
+def moved(job: Job, state: JobState) -> Job:
+    if state is JobState.RUNNING:
+        return job.claimed(owner="worker-1", now=START, expires_at=START)
+    return job.cancelling() if state is JobState.CANCELLING else job.ended(state, now=START)
 
 
 def test_job_that_needed_no_adapter_has_none_to_put_on(submit: SubmitProbe, jobs: FakeJobRepository):
     job = succeeded(jobs, adapter=False)
 
-    with pytest.raises(NoAdapterError):
+    with pytest.raises(JobWithoutAdapterError) as refused:
         submit(asked(job_id=job.id))
+
+    assert refused.value.param == "/job_id"
 
 
 def test_adapter_of_another_base_model_is_refused(submit: SubmitProbe, jobs: FakeJobRepository):
