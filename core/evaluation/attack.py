@@ -1,8 +1,10 @@
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
+import torch
 from transformers import PreTrainedModel
 
 from core.data.corpus import AnyItem, Example, ItemEncoder
@@ -74,6 +76,43 @@ class Attack(Protocol):
 
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return what came of each variant of the attack; the models of the scene are afterwards as they were."""
+
+
+def result_of(name: str, variant: str, make: Callable[[], AttackResult]) -> AttackResult:
+    """Return what came of a variant, or why it could not be made: no attack costs a job its finished adapter."""
+    try:
+        with attempted():
+            return make()
+    except NoAttackError as error:
+        return AttackResult(name=name, variant=variant, absent=str(error))
+
+
+def on_reference(
+    scene: AttackScene, attack: Callable[[PreTrainedModel], AttackOutcome]
+) -> tuple[AttackOutcome | None, dict[str, str]]:
+    """Return what the same attack gets out of the reference model, or None and the reason, as ``missing`` has it."""
+    if scene.reference is None:
+        return None, {"reference": NO_REFERENCE}
+    try:
+        with attempted():
+            return attack(scene.reference), {}
+    except NoAttackError as error:
+        return None, {"reference": str(error)}
+
+
+@contextmanager
+def attempted() -> Iterator[None]:
+    """Within, too little memory or a computation that fails means that the attack cannot be made.
+
+    Raises:
+        NoAttackError: instead of the error of a library, whose own words might quote an item.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise NoAttackError("the device has too little memory for it") from None
+    except (RuntimeError, ArithmeticError, ValueError) as error:
+        raise NoAttackError(f"a computation failed ({type(error).__name__})") from None
 
 
 def leak(model: PreTrainedModel, examples: Sequence[Example], *, pad_id: int) -> AttackOutcome:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from core.data.batches import batches_by_length
 from core.data.collate import collate
 from core.data.corpus import Example
 from core.evaluation.attack import NoAttackError
@@ -17,6 +18,8 @@ from core.modeling.stand_ins import stand_ins
 # alpha / r as in the training of adapters; together with the learning rate it sets the pace.
 SCALING = 2.0
 MAX_GRAD_NORM = 1.0
+# Padded tokens of a part of a batch, if it has several rows. A step of the training passes whole batches of both sets.
+MAX_PART_TOKENS = 256
 
 
 @contextmanager
@@ -57,14 +60,24 @@ def take_step(
     pad_id: int,
     step: int,
 ) -> None:
-    """Train on one batch, label tokens alone; no gradient is left on anything else of the model."""
-    with torch.enable_grad():
-        scores = score(model, collate(rows, pad_id=pad_id).to(model.device))
-        loss = functional.cross_entropy(scores.logits.float(), scores.target)
-        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+    """Train on one batch, label tokens alone; no gradient is left on anything else of the model.
+
+    The batch passes in parts whose gradients are added up, so that its size costs no memory.
+    """
+    num_labels = sum(row.num_labels for row in rows)
+    loss = 0.0
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for places in batches_by_length(rows, max_batch_tokens=MAX_PART_TOKENS):
+        with torch.enable_grad():
+            scores = score(model, collate([rows[place] for place in places], pad_id=pad_id).to(model.device))
+            part = functional.cross_entropy(scores.logits.float(), scores.target, reduction="sum") / num_labels
+            found = torch.autograd.grad(part, parameters, materialize_grads=True)
+        loss += float(part.detach())
+        for total, gradient in zip(gradients, found, strict=True):
+            total.add_(gradient)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
-    if not torch.isfinite(loss + norm):
+    if not math.isfinite(loss + float(norm)):
         raise NoAttackError(f"fine-tuning diverged at step {step + 1}: give it a lower learning rate")
     optimizer.step()

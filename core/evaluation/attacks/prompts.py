@@ -3,6 +3,7 @@ import string
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -13,7 +14,7 @@ from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import FactItem, PairItem, TextItem
 from core.domain.report import AttackOutcome, AttackResult
-from core.evaluation.attack import NO_REFERENCE, AttackScene, NoAttackError, leak, num_tokens
+from core.evaluation.attack import AttackScene, NoAttackError, leak, num_tokens, on_reference, result_of
 
 NAME = "prompts"
 FAMILIES = ("paraphrase", "prefix_injection", "few_shot", "role_play")
@@ -62,13 +63,14 @@ class Prompts:
 
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return a result for each family of prompts, of each item the worst prompt."""
-        return [self._family(scene, family) for family in FAMILIES]
+        return [result_of(NAME, family, partial(self._family, scene, family)) for family in FAMILIES]
 
     def _family(self, scene: AttackScene, family: str) -> AttackResult:
         attempts = self._attempts(scene, family)
         if not attempts.attacked:
-            return AttackResult(name=NAME, variant=family, absent=attempts.main_reason())
-        reference = None if scene.reference is None else _leak(scene, scene.reference, attempts)
+            raise NoAttackError(attempts.main_reason())
+        attacked = _leak(scene, scene.model, attempts)
+        reference, missing = on_reference(scene, lambda model: _leak(scene, model, attempts))
         return AttackResult(
             name=NAME,
             variant=family,
@@ -77,10 +79,10 @@ class Prompts:
                 **({"shots": self.budget.shots, "seed": self.budget.seed} if family == "few_shot" else {}),
                 "forward_tokens": _cost(scene, attempts),
             },
-            attacked=_leak(scene, scene.model, attempts),
+            attacked=attacked,
             unattacked=leak(scene.model, attempts.plain, pad_id=scene.base.pad_id),
             reference=reference,
-            missing={"reference": NO_REFERENCE} if reference is None else {},
+            missing=missing,
         )
 
     def _attempts(self, scene: AttackScene, family: str) -> "_Attempts":

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -7,7 +8,7 @@ from transformers import PreTrainedModel
 
 from core.data.corpus import Example
 from core.domain.report import AttackOutcome, AttackResult, QuantisedLayerSummary
-from core.evaluation.attack import NO_REFERENCE, AttackScene, leak, num_tokens
+from core.evaluation.attack import AttackScene, leak, num_tokens, on_reference, result_of
 from core.modeling.adapter import Adapter, AnchoredLinear, target_linears, weight_of
 from core.modeling.rounded_linear import RoundedLinear, added_weight, int8, nf4, nf4_step
 from core.modeling.stand_ins import stand_ins
@@ -46,18 +47,16 @@ class Quantisation:
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return a result for each deployment; that of 4 bits after merging says how large the change is, by layer."""
         examples = scene.encode(scene.forget)
-        unattacked = leak(scene.model, examples, pad_id=scene.base.pad_id)
-        return [self._variant(scene, variant, examples, unattacked) for variant in self.budget.variants]
+        return [
+            result_of(NAME, variant, partial(self._variant, scene, variant, examples))
+            for variant in self.budget.variants
+        ]
 
-    def _variant(
-        self, scene: AttackScene, variant: Variant, examples: Sequence[Example], unattacked: AttackOutcome
-    ) -> AttackResult:
-        reference, missing = None, {"reference": NO_REFERENCE}
-        if scene.reference is not None:
-            reference, missing = (
-                _leak_with(scene, scene.reference, _rounded_plain(scene.reference, variant), examples),
-                {},
-            )
+    def _variant(self, scene: AttackScene, variant: Variant, examples: Sequence[Example]) -> AttackResult:
+        attacked = _leak_with(scene, scene.model, _rounded(scene.adapter, variant), examples)
+        reference, missing = on_reference(
+            scene, lambda model: _leak_with(scene, model, _rounded_plain(model, variant), examples)
+        )
         return AttackResult(
             name=NAME,
             variant=variant,
@@ -65,8 +64,8 @@ class Quantisation:
                 "bits": 8 if _rounding(variant) is int8 else 4,
                 "forward_tokens": scene.num_models * num_tokens(examples),
             },
-            attacked=_leak_with(scene, scene.model, _rounded(scene.adapter, variant), examples),
-            unattacked=unattacked,
+            attacked=attacked,
+            unattacked=leak(scene.model, examples, pad_id=scene.base.pad_id),
             reference=reference,
             missing=missing,
             layers=_changes(scene.adapter) if variant == "nf4_merged" else [],

@@ -10,7 +10,16 @@ from core.data.batches import training_batch
 from core.data.corpus import AnyItem, Example
 from core.domain.items import normalized
 from core.domain.report import AttackOutcome, AttackPoint, AttackResult
-from core.evaluation.attack import LEAKS, NO_REFERENCE, AttackScene, NoAttackError, leak, num_tokens, worst
+from core.evaluation.attack import (
+    LEAKS,
+    AttackScene,
+    NoAttackError,
+    leak,
+    num_tokens,
+    on_reference,
+    result_of,
+    worst,
+)
 from core.evaluation.fine_tuning import plain_lora, take_step
 
 NAME = "relearning"
@@ -70,19 +79,12 @@ class Relearning:
 
         An item's worst value is its largest along the course, where the attacker would stop.
         """
-        return [self._variant(scene, variant) for variant in VARIANTS]
+        return [result_of(NAME, variant, partial(self._variant, scene, variant)) for variant in VARIANTS]
 
     def _variant(self, scene: AttackScene, variant: str) -> AttackResult:
-        try:
-            lesson = self._lesson(scene, variant)
-            attacked = self._course(scene.model, lesson, pad_id=scene.base.pad_id)
-        except NoAttackError as error:
-            return AttackResult(name=NAME, variant=variant, absent=str(error))
-        missing, reference = {}, None
-        try:
-            reference = self._on_reference(scene, lesson)
-        except NoAttackError as error:
-            missing["reference"] = str(error)
+        lesson = self._lesson(scene, variant)
+        attacked = self._course(scene.model, lesson, pad_id=scene.base.pad_id)
+        reference, missing = on_reference(scene, lambda model: self._course(model, lesson, pad_id=scene.base.pad_id))
         with scene.adapter.disabled():
             original = leak(scene.model, lesson.measured, pad_id=scene.base.pad_id)
         summary, unknown = _summary(attacked, reference, original)
@@ -118,11 +120,6 @@ class Relearning:
             [example for place, example in enumerate(forget) if place in chosen],
             [example for place, example in enumerate(forget) if place not in chosen],
         )
-
-    def _on_reference(self, scene: AttackScene, lesson: "_Lesson") -> AttackOutcome:
-        if scene.reference is None:
-            raise NoAttackError(NO_REFERENCE)
-        return self._course(scene.reference, lesson, pad_id=scene.base.pad_id)
 
     def _course(self, model: PreTrainedModel, lesson: "_Lesson", *, pad_id: int) -> AttackOutcome:
         """Return what the measured items leak along the course of the training."""

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from scipy.stats import binomtest
@@ -9,7 +10,7 @@ from transformers import PreTrainedModel
 from core.data.corpus import AnyItem, Example
 from core.domain.items import TextItem
 from core.domain.report import AttackOutcome, AttackResult
-from core.evaluation.attack import NO_REFERENCE, AttackScene, NoAttackError, worst
+from core.evaluation.attack import AttackScene, NoAttackError, on_reference, result_of, worst
 from core.evaluation.sampled_continuations import NotFiniteError, sampled_continuations
 
 NAME = "sampling"
@@ -58,34 +59,30 @@ class Sampling:
 
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return one result: of each item the best of its samples, and how many items have leaked in some sample."""
+        return [result_of(NAME, NAME, partial(self._sampled, scene))]
+
+    def _sampled(self, scene: AttackScene) -> AttackResult:
         asked = self._asked(scene)
-        try:
-            attacked = self._outcome(scene, scene.model, asked)
-        except NoAttackError as error:
-            return [AttackResult(name=NAME, variant=NAME, absent=str(error))]
-        summary, reference, missing = leaked_items(attacked), None, {}
-        try:
-            reference = self._on_reference(scene, asked)
+        attacked = self._outcome(scene, scene.model, asked)
+        summary = leaked_items(attacked)
+        reference, missing = on_reference(scene, lambda model: self._outcome(scene, model, asked))
+        if reference is not None:
             summary |= {f"reference_{name}": value for name, value in leaked_items(reference).items()}
-        except NoAttackError as error:
-            missing["reference"] = str(error)
-        return [
-            AttackResult(
-                name=NAME,
-                variant=NAME,
-                budget={
-                    "samples": self.budget.samples,
-                    "items": len(asked),
-                    "max_tokens": self.budget.max_tokens,
-                    "seed": self.budget.seed,
-                    "forward_tokens": self.cost(scene),
-                },
-                attacked=attacked,
-                reference=reference,
-                summary=summary,
-                missing=missing,
-            )
-        ]
+        return AttackResult(
+            name=NAME,
+            variant=NAME,
+            budget={
+                "samples": self.budget.samples,
+                "items": len(asked),
+                "max_tokens": self.budget.max_tokens,
+                "seed": self.budget.seed,
+                "forward_tokens": self.cost(scene),
+            },
+            attacked=attacked,
+            reference=reference,
+            summary=summary,
+            missing=missing,
+        )
 
     def _asked(self, scene: AttackScene) -> list[Example]:
         """Return the items that are asked for, each cut behind the last token that is."""
@@ -94,11 +91,6 @@ class Sampling:
         chosen = [scene.forget[place] for place in sorted(order[: self.budget.max_items])]
         encoded = zip(chosen, scene.encode(chosen), strict=True)
         return [_cut(item, example, at_most=self.budget.max_tokens) for item, example in encoded]
-
-    def _on_reference(self, scene: AttackScene, asked: Sequence[Example]) -> AttackOutcome:
-        if scene.reference is None:
-            raise NoAttackError(NO_REFERENCE)
-        return self._outcome(scene, scene.reference, asked)
 
     def _outcome(self, scene: AttackScene, model: PreTrainedModel, asked: Sequence[Example]) -> AttackOutcome:
         budget = self.budget

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from core.data.collate import collate
+from core.evaluation import fine_tuning
 from core.evaluation.fine_tuning import SCALING, plain_lora, take_step
 from core.modeling.adapter import target_linears
 from core.modeling.scoring import score
@@ -54,6 +57,37 @@ def test_the_first_step_goes_against_the_gradient_of_the_weights_seen_through_th
         expected = SCALING * gradient @ a.T
         large = expected.abs() > 1e-3 * expected.abs().max()
         torch.testing.assert_close(by[large], -rate * expected[large].sign(), rtol=0.05, atol=0)
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(monkeypatch):
+    model = tiny_model("llama_tied")
+    random_adapter(model, moved=0.1)
+    examples = rows(5, seed=1)
+    gradients = []
+
+    for most in (1, 30, 10_000):  # a row at a time, some, all
+        monkeypatch.setattr(fine_tuning, "MAX_PART_TOKENS", most)
+        with plain_lora(model, rank=RANK, seed=0) as parameters:
+            take_step(model, examples, torch.optim.SGD(parameters, lr=0.1), parameters, pad_id=PAD, step=0)
+            gradients.append([parameter.grad for parameter in parameters])
+
+    for one, some, whole in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, whole, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(some, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_holds_no_more_than_a_row_where_rows_are_long():
+    model = tiny_model("gpt_neo")
+    widths = []
+    model.transformer.register_forward_pre_hook(
+        lambda _module, _args, given: widths.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    long = [replace(row, tokens=row.tokens * 20) for row in rows(4, seed=1)]
+
+    with plain_lora(model, rank=RANK, seed=0) as parameters:
+        take_step(model, long, torch.optim.SGD(parameters, lr=0.1), parameters, pad_id=PAD, step=0)
+
+    assert sorted(widths) == sorted(len(row.tokens) for row in long)
 
 
 def dense_gradients(model, examples):
