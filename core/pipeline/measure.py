@@ -1,4 +1,6 @@
+import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -149,21 +151,25 @@ def _compared_membership(
 def _compared_truth(
     before: Measurement, after: Measurement, reference: Measurement | None, not_measured: dict[str, str]
 ) -> MetricChange | None:
-    """Return how near to 1 the truth ratios of the forget items are on average, ``min(R, 1/R)``."""
-    shared = {item.id for item in before.truth.items} & {item.id for item in after.truth.items}
+    """Return how near to 1 the truth ratios of the forget items are on average, ``min(R, 1/R)``.
+
+    Over the items that every measured model has a ratio of, the reference model too.
+    """
+    measured = [before.truth, after.truth, *([] if reference is None else [reference.truth])]
+    shared = set.intersection(*({item.id for item in truth.items} for truth in measured))
     if not shared:
-        not_measured["truth_ratio"] = next(iter(after.truth.absent.values()), "there is no forget item")
+        reasons = [reason for truth in measured for reason in truth.absent.values()]
+        not_measured["truth_ratio"] = next(iter(reasons), "there is no forget item")
         return None
-
-    def mean(truth: TruthRatios) -> float:
-        return fmean(min(item.ratio, 1 / item.ratio) for item in truth.items if item.id in shared)
-
+    means = [_mean_nearness(truth, shared) for truth in measured]
     return MetricChange(
-        before=mean(before.truth),
-        after=mean(after.truth),
-        n=len(shared),
-        reference=None if reference is None else mean(reference.truth),
+        before=means[0], after=means[1], n=len(shared), reference=None if reference is None else means[2]
     )
+
+
+def _mean_nearness(truth: TruthRatios, shared: AbstractSet[str]) -> float:
+    # By the logarithm: a ratio far below any double is 0, and has no inverse.
+    return fmean(math.exp(-abs(item.log_ratio)) for item in truth.items if item.id in shared)
 
 
 def _quality(after: Measurement, reference: Measurement | None, not_measured: dict[str, str]) -> ForgetQuality | None:
