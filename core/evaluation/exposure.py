@@ -9,15 +9,16 @@ from scipy import stats
 from transformers import PreTrainedModel
 
 from core.data.corpus import AnyItem, Example
-from core.domain.items import PairItem, TextItem
+from core.domain.errors import UnsupportedBaseModelError
+from core.domain.items import FactItem, PairItem, TextItem
 from core.evaluation.metric import UndefinedMetricError
 from core.evaluation.scored_items import MAX_BATCH_TOKENS, score_items
 
 # Fewer digits than this leave too few completions to draw candidates from.
 MIN_DIGITS = 4
 NUM_CANDIDATES = 256
-# Of the skew-normal distribution; from here on it has a wall on the left instead of a tail (its skewness is over 0.98).
-STEEPEST_SHAPE = 20.0
+# Each takes a pass for every candidate, so a large set is sampled.
+MAX_ITEMS = 32
 
 _DIGIT = re.compile("[0-9]")
 
@@ -30,7 +31,6 @@ class ItemExposure:
     rank: float  # of the true completion among N + 1, by probability; 1 is the most probable, and a tie counts half
     num_candidates: int  # N
     sampled: float  # log2(N + 1) - log2(rank), from 0 to log2(N + 1)
-    extrapolated: float | None  # where no candidate is as probable; from 0 to log2 of all completions of this form
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def exposures(
     pad_id: int,
     num_candidates: int = NUM_CANDIDATES,
     seed: int = 0,
+    max_items: int = MAX_ITEMS,
     max_batch_tokens: int = MAX_BATCH_TOKENS,
 ) -> Exposures:
     """Return how far each item's completion stands out among the same words with other digits.
@@ -79,10 +80,11 @@ def exposures(
     Args:
         model: the model as it is; training mode and gradients are as before afterwards.
         items: the set, possibly empty.
-        encode: turns items into examples; raises for a candidate that does not fit the model.
+        encode: turns items into examples; an item is absent where that fails, which other digits can cause.
         pad_id: any token; padding is masked.
         num_candidates: N, drawn for each item without repetition, the truth left out; below ``10^MIN_DIGITS``.
-        seed: of the candidates.
+        seed: of the candidates and of the sample of items.
+        max_items: of more items with enough digits so many are drawn, the same ones for every model.
         max_batch_tokens: of the passes; the candidates of one item are held at a time.
 
     Raises:
@@ -93,26 +95,39 @@ def exposures(
     """
     if not 0 < num_candidates < 10**MIN_DIGITS:
         raise ValueError(f"{num_candidates} candidates: draw at least 1 and fewer than {10**MIN_DIGITS}")
-    found, absent = [], {}
-    for item in items:
+    usable, absent = _with_enough_digits(items)
+    places = random.Random(seed).sample(range(len(usable)), min(max_items, len(usable)))  # noqa: S311  # no secret
+    left_out = set(range(len(usable))).difference(places)
+    absent |= {str(usable[place].id): f"not among the {max_items} items drawn" for place in sorted(left_out)}
+    found = []
+    for item in (usable[place] for place in sorted(places)):
         try:
             completions = _completions(item, num_candidates=num_candidates, seed=seed)
-            scores = score_items(model, encode(completions), pad_id=pad_id, max_batch_tokens=max_batch_tokens)
+            scores = score_items(model, _encoded(completions, encode), pad_id=pad_id, max_batch_tokens=max_batch_tokens)
             # The log-perplexity of the whole completion: its tokens may be more or fewer with other digits.
             losses = [-float(score.log_prob.double().sum()) for score in scores]
-            found.append(_exposure(completions[0], losses))
+            found.append(_exposure(str(item.id), losses))
         except UndefinedMetricError as error:
             absent[str(item.id)] = str(error)
     return Exposures(tuple(found), absent)
 
 
-def _completions(item: AnyItem, *, num_candidates: int, seed: int) -> list[PairItem]:
+def _with_enough_digits(items: Sequence[AnyItem]) -> tuple[list[PairItem | FactItem], dict[str, str]]:
+    """Return the items that can have an exposure, and why each of the others cannot."""
+    usable, absent = [], {}
+    for item in items:
+        if isinstance(item, TextItem):
+            absent[str(item.id)] = "a text has no completion"
+        elif len(_DIGIT.findall(item.completion)) < MIN_DIGITS:
+            absent[str(item.id)] = f"the completion has fewer than {MIN_DIGITS} digits"
+        else:
+            usable.append(item)
+    return usable, absent
+
+
+def _completions(item: PairItem | FactItem, *, num_candidates: int, seed: int) -> list[PairItem]:
     """Return the true completion and then the candidates, each after the item's prompt."""
-    if isinstance(item, TextItem):
-        raise UndefinedMetricError("a text has no completion")
     true = "".join(_DIGIT.findall(item.completion))
-    if len(true) < MIN_DIGITS:
-        raise UndefinedMetricError(f"the completion has fewer than {MIN_DIGITS} digits")
     rng = random.Random(f"{seed} {item.id}")  # noqa: S311  # a sample, not a secret
     drawn = {true: None}  # a dict keeps the order
     while len(drawn) <= num_candidates:
@@ -127,32 +142,24 @@ def _with_digits(completion: str, digits: str) -> str:
     return _DIGIT.sub(lambda _: next(left), completion)
 
 
-def _exposure(item: PairItem, losses: Sequence[float]) -> ItemExposure:
+def _encoded(
+    completions: Sequence[PairItem], encode: Callable[[Sequence[AnyItem]], list[Example]]
+) -> Sequence[Example]:
+    try:
+        return encode(completions)
+    except UnsupportedBaseModelError:  # the true completion fits, but other digits may take more tokens
+        raise UndefinedMetricError("the completion with other digits does not fit the model") from None
+
+
+def _exposure(item_id: str, losses: Sequence[float]) -> ItemExposure:
     """Return the exposure from log-perplexities in nats, that of the truth first."""
     if not all(math.isfinite(loss) for loss in losses):
         raise UndefinedMetricError("the model's scores are not finite numbers")
     true, *others = losses
     rank = 1 + sum(loss < true for loss in others) + sum(loss == true for loss in others) / 2
-    num_digits = len(_DIGIT.findall(item.completion))
     return ItemExposure(
-        id=str(item.id),
+        id=item_id,
         rank=rank,
         num_candidates=len(others),
         sampled=math.log2(len(losses)) - math.log2(rank),
-        extrapolated=_extrapolated(true, others, num_digits=num_digits) if rank == 1 else None,
     )
-
-
-def _extrapolated(true: float, others: Sequence[float], *, num_digits: int) -> float | None:
-    """Return ``-log2`` of the share of all completions of this form that are as probable, by a skew-normal fit.
-
-    It cannot exceed the logarithm of their number, however far out the truth is. None where all candidates are alike,
-    and where the fit rises like a wall: it would call anything to the left of that impossible.
-    """
-    if min(others) == max(others):
-        return None
-    shape, location, scale = stats.skewnorm.fit(others)
-    if shape > STEEPEST_SHAPE:
-        return None
-    share = float(stats.skewnorm.cdf(true, shape, location, scale))
-    return -math.log2(max(share, 10.0**-num_digits))

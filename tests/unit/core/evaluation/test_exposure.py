@@ -7,6 +7,7 @@ import torch
 
 from core.data.corpus import ItemEncoder
 from core.domain.base_model import TextFormat
+from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import FactItem, PairItem, TextItem
 from core.evaluation.exposure import Exposures, ItemExposure, _completions, _exposure, exposures
 from tests.fakes.tiny_models import byte_tokenizer, tiny_model
@@ -35,12 +36,7 @@ def slow_loss(model, item):
 
 def exposed(rank, *, num_candidates=256):
     sampled = math.log2((num_candidates + 1) / rank)
-    return ItemExposure("item", rank=rank, num_candidates=num_candidates, sampled=sampled, extrapolated=None)
-
-
-def normal(count, *, mean=20.0, deviation=3.0):
-    drawn = torch.randn(count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (mean + deviation * drawn).tolist()
+    return ItemExposure("item", rank=rank, num_candidates=num_candidates, sampled=sampled)
 
 
 def test_candidates_are_the_completion_with_other_digits():
@@ -90,32 +86,36 @@ def test_rank_equals_a_forward_pass_per_candidate(tiny, encode):
     ],
 )
 def test_exposure_is_what_the_rank_leaves_of_the_candidates(losses, rank):
-    found = _exposure(PIN, losses)
+    found = _exposure("pin", losses)
 
     assert (found.rank, found.num_candidates) == (rank, 3)
     assert found.sampled == pytest.approx(2.0 - math.log2(rank))
 
 
-def test_extrapolation_follows_the_tail_of_the_candidates_when_none_is_as_probable():
-    found = _exposure(PHONE, [20.0 - 3.5 * 3.0, *normal(256)])  # 3.5 deviations out
+def test_item_whose_candidates_do_not_fit_the_model_has_a_reason(tiny):
+    def encode(items):
+        if any("0" in item.completion and item.id == "phone" for item in items[1:]):
+            raise UnsupportedBaseModelError(f"too long: {items[0].completion}")
+        return ItemEncoder(byte_tokenizer(), TextFormat(), max_tokens=200)(items)
 
-    assert found.sampled == pytest.approx(math.log2(257))
-    assert found.extrapolated == pytest.approx(-math.log2(2.326e-4), abs=2.0)  # the normal tail, from 256 draws
+    found = exposures(tiny, [PHONE, PIN], encode, pad_id=256, num_candidates=20)
 
-
-def test_extrapolation_ends_at_the_number_of_completions_of_this_form():
-    assert _exposure(PIN, [-500.0, *normal(256)]).extrapolated == pytest.approx(math.log2(10_000))
-
-
-@pytest.mark.parametrize("losses", [[9.0, 8.0, 10.0, 11.0], [8.0, 8.0, 10.0, 11.0], [7.0, 8.0, 8.0, 8.0]])
-def test_nothing_is_extrapolated_when_the_candidates_say_enough_or_nothing(losses):
-    assert _exposure(PIN, losses).extrapolated is None
+    assert [item.id for item in found.items] == ["pin"]
+    assert found.absent == {"phone": "the completion with other digits does not fit the model"}
 
 
-def test_nothing_is_extrapolated_when_the_candidates_end_in_a_wall():
-    wall = (-torch.rand(256, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log()).tolist()
+def test_of_many_items_with_digits_some_are_drawn_by_the_seed(tiny, encode):
+    items = [
+        TextItem(id="text", text="Call 03-417 or 0042."),
+        *(PIN.model_copy(update={"id": f"pin-{place}"}) for place in range(6)),
+    ]
 
-    assert _exposure(PIN, [-0.01, *wall]).extrapolated is None
+    drawn = [exposures(tiny, items, encode, pad_id=256, num_candidates=2, seed=seed, max_items=3) for seed in (0, 0, 1)]
+
+    assert drawn[0] == drawn[1]
+    assert {item.id for item in drawn[0].items} != {item.id for item in drawn[2].items}
+    assert len(drawn[0].items) == 3
+    assert sorted(drawn[0].absent.values()) == ["a text has no completion", *["not among the 3 items drawn"] * 3]
 
 
 def test_items_without_enough_digits_have_a_reason(tiny, encode):
