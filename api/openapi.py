@@ -50,6 +50,7 @@ _TAGS = [
     {"name": "probes", "description": "Whether texts are memorised, asked without training anything."},
     {"name": "base models", "description": "What may be named in a request, with limits."},
     {"name": "methods", "description": "How a model can be made to forget, with every option."},
+    {"name": "policies", "description": "What is measured, and what it must show, version by version."},
     {"name": "operations", "description": "For whoever runs this deployment; no key needed."},
 ]
 

@@ -1,4 +1,15 @@
-from api.routes import base_models, deletion_requests, health, jobs, methods, metrics, packages, probes, problems
+from api.routes import (
+    base_models,
+    deletion_requests,
+    health,
+    jobs,
+    methods,
+    metrics,
+    packages,
+    policies,
+    probes,
+    problems,
+)
 
 ROUTERS = (
     deletion_requests.router,
@@ -7,6 +18,7 @@ ROUTERS = (
     probes.router,
     base_models.router,
     methods.router,
+    policies.router,
     health.router,
     metrics.router,
     problems.router,

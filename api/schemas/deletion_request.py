@@ -9,7 +9,7 @@ from core.domain.base_model import BaseModelId
 from core.domain.catalog import LokuOptions, MethodOptions
 from core.domain.items import Item
 from core.domain.job import Job
-from core.domain.policy import DEFAULT_POLICY, PolicyName
+from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.request import (
     DeletionRequest,
     Disposition,
@@ -42,6 +42,7 @@ _EXAMPLE: JsonDict = {
     "is_terminal": False,
     "base_model": "people/neo-6m",
     "method": LokuOptions().model_dump(mode="json"),
+    "policy": current(DEFAULT_POLICY).name,
     "num_items": 3,
     "dispositions": {
         "pending": 3,
@@ -71,7 +72,7 @@ class NewDeletionRequest(BaseModel):
     )
     policy: PolicyName = Field(
         default=DEFAULT_POLICY,
-        description="What is measured, and what it must show: the newest version of this policy.",
+        description="What is measured, and what it must show: the newest version of this one of GET /v1/policies.",
     )
     external_id: ExternalId | None = Field(default=None, description="Your own name for this request.")
     metadata: dict[MetadataKey, MetadataValue] = Field(
@@ -90,6 +91,7 @@ class DeletionRequestBody(Identified):
     is_terminal: bool = Field(description="Whether the status will never change again.")
     base_model: str
     method: MethodOptions = Field(description="The method with all its options, defaults included.")
+    policy: str = Field(description="What is measured and must be shown: one of GET /v1/policies, with its version.")
     num_items: int
     dispositions: dict[Disposition, int] = Field(description="How many items have each disposition.")
     external_id: str | None
@@ -106,6 +108,7 @@ class DeletionRequestBody(Identified):
             is_terminal=job.state.is_terminal,
             base_model=request.base_model,
             method=job.unlearning.method,
+            policy=job.unlearning.policy,
             num_items=request.num_items,
             dispositions=request.dispositions,
             external_id=request.external_id,
@@ -127,6 +130,7 @@ class DeletionRequestWithItems(BaseModel):
     is_terminal: bool
     base_model: str
     method: MethodOptions
+    policy: str
     num_items: int
     dispositions: dict[Disposition, int]
     items: list[ItemDisposition]

@@ -8,6 +8,7 @@ from api.schemas.time import Time
 from core.domain.base_model import BaseModelId
 from core.domain.catalog import LokuOptions, MethodOptions
 from core.domain.job import Job, Progress, PublicError, Stage
+from core.domain.policy import DEFAULT_POLICY, current
 from core.domain.states import JobState
 
 _EXAMPLE: JsonDict = {
@@ -20,6 +21,7 @@ _EXAMPLE: JsonDict = {
     "error": None,
     "base_model": "people/neo-6m",
     "method": LokuOptions().model_dump(mode="json"),
+    "policy": current(DEFAULT_POLICY).name,
     "adapter_version": None,
     "created_at": "2026-01-02T03:04:05Z",
     "started_at": "2026-01-02T03:04:07Z",
@@ -62,6 +64,7 @@ class JobBody(Identified):
     error: PublicError | None = Field(description="Why the job failed.")
     base_model: str
     method: MethodOptions = Field(description="The method with all its options, defaults included.")
+    policy: str = Field(description="What is measured and must be shown: one of GET /v1/policies, with its version.")
     adapter_version: str | None = Field(description="Version of the adapter in its lineage.")
     created_at: Time
     started_at: Time | None
@@ -80,6 +83,7 @@ class JobBody(Identified):
             error=job.error,
             base_model=job.spec.base_model,
             method=job.unlearning.method,
+            policy=job.unlearning.policy,
             adapter_version=None,
             created_at=job.created_at,
             started_at=job.started_at,

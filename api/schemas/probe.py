@@ -10,7 +10,8 @@ from api.schemas.time import Time
 from core.domain.base_model import BaseModelId
 from core.domain.items import Item
 from core.domain.job import Job, PublicError, Stage
-from core.domain.probe import ProbeResult
+from core.domain.policy import DEFAULT_POLICY, current
+from core.domain.probe import ProbeLimit, ProbeResult, ProbeThresholds
 from core.domain.states import JobState
 
 JobIdField = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-z]{1,64}$")]
@@ -41,6 +42,22 @@ _EXAMPLE: JsonDict = {
     "started_at": "2026-01-02T03:04:07Z",
     "finished_at": "2026-01-02T03:04:19Z",
 }
+
+_THRESHOLDS = ProbeThresholds(
+    policy=current(DEFAULT_POLICY).name,
+    source="policy",
+    limits=[
+        ProbeLimit(metric=gate.metric, at_most=gate.item_at_most, source="policy")
+        for gate in current(DEFAULT_POLICY).forget
+    ],
+    num_holdout_items=0,
+    excluded_holdout_items=0,
+)
+
+# The words of core.pipeline.probe, which a test compares: the light half cannot import them.
+_CAVEAT = (
+    "Without a holdout set, a memorised text cannot be told from one that guesses itself: the limits are the policy's."
+)
 
 _RESULT_EXAMPLE: JsonDict = {
     "format": "lethe.probe/1",
@@ -75,30 +92,8 @@ _RESULT_EXAMPLE: JsonDict = {
         },
     ],
     "totals": {"num_items": 2, "memorised": 1, "not_memorised": 1, "undecided": 0, "by_chance": None},
-    "thresholds": {
-        "policy": "standard-1",
-        "source": "policy",
-        "limits": [
-            {
-                "metric": "extraction_strength",
-                "at_most": 0.3,
-                "source": "policy",
-                "holdout_mean": None,
-                "holdout_ci95": None,
-            },
-            {
-                "metric": "exact_memorization",
-                "at_most": 0.8,
-                "source": "policy",
-                "holdout_mean": None,
-                "holdout_ci95": None,
-            },
-        ],
-        "num_holdout_items": 0,
-        "excluded_holdout_items": 0,
-        "holdout_refused": {},
-    },
-    "caveats": ["Without a holdout set, a memorised text cannot be told from one that guesses itself."],
+    "thresholds": _THRESHOLDS.model_dump(mode="json"),
+    "caveats": [_CAVEAT],
     "device": "cpu",
     "dtype": "float32",
     "timings_seconds": {"prepare": 1.2, "baseline": 0.0, "evaluate": 0.4},

@@ -20,6 +20,7 @@ def test_create_answers_202_with_where_to_look(client):
         "status": "queued",
         "is_terminal": False,
         "base_model": "people/neo-6m",
+        "policy": current("standard").name,
         "num_items": 1,
         "external_id": "case-1",
         "metadata": {"ticket": "42"},

@@ -10,7 +10,8 @@ def test_get_shows_a_queued_job(world, client):
     job = world.add_job()
     body = client.get(f"/v1/jobs/{job.id}").json()
     assert body["method"] == job.spec.method.model_dump()
-    del body["method"]
+    assert body["policy"] == job.spec.policy
+    del body["method"], body["policy"]
     assert body == {
         "id": job.id,
         "status": "queued",

@@ -1,6 +1,9 @@
 import pytest
 from jsonschema import Draft202012Validator
 
+from core.domain.policy import DEFAULT_POLICY, current
+from core.domain.probe import ProbeResult
+from core.pipeline.probe import SHOWN, _caveats, _totals
 from tests.unit.api.harness import World, a_body, settings
 
 CONTRACT = {
@@ -28,6 +31,8 @@ CONTRACT = {
     ("get", "/metrics"): "getMetrics",
     ("get", "/v1/methods"): "listMethods",
     ("get", "/v1/methods/{name}"): "getMethod",
+    ("get", "/v1/policies"): "listPolicies",
+    ("get", "/v1/policies/{name}"): "getPolicy",
     ("get", "/problems"): "listProblems",
     ("get", "/problems/{code}"): "getProblem",
 }
@@ -122,6 +127,20 @@ def test_the_example_of_a_request_is_accepted(client, document):
 def test_the_example_of_a_probe_is_accepted(client, document):
     (example,) = document["components"]["schemas"]["NewProbe-Input"]["examples"]
     assert client.post("/v1/probes", json=example).status_code == 202
+
+
+def test_the_example_of_a_probes_result_is_what_a_probe_would_answer(document):
+    example = document["components"]["schemas"]["ProbeWithResult"]["examples"][0]["result"]
+    result, policy = ProbeResult.model_validate(example), current(DEFAULT_POLICY)
+
+    assert result.thresholds.policy == policy.name
+    limits = {limit.metric: limit.at_most for limit in result.thresholds.limits}
+    assert limits == {gate.metric: gate.item_at_most for gate in policy.forget}
+    for item in result.items:
+        assert set(item.metrics) == {*SHOWN, *limits}
+        assert item.memorised is any(item.metrics[metric] > at_most for metric, at_most in limits.items())
+    assert result.totals == _totals(result.items, result.thresholds)
+    assert result.caveats == _caveats(result.thresholds)
 
 
 def test_the_body_of_a_request_is_declared(document):
