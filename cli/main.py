@@ -20,6 +20,7 @@ from cli.demo.run import demo
 from cli.deployment import Deployment, environment_at
 from cli.errors import CommandError, OutcomeUnknownError
 from cli.items import read_items, without_absent
+from cli.policies import policies
 from cli.probe import probe
 from cli.registration import Registration, register
 from cli.serve import serve as serve_stack
@@ -35,6 +36,7 @@ models = typer.Typer(no_args_is_help=True, help="Base models that requests may n
 commands.add_typer(keys, name="keys")
 commands.add_typer(models, name="models")
 commands.command()(demo)
+commands.command()(policies)
 commands.command()(probe)
 console = Console()
 
@@ -190,7 +192,7 @@ def submit(
     base_model: Annotated[str, typer.Option()],
     retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
     method: Annotated[str | None, typer.Option(help='Method and options as JSON: {"name": "loku", "r": 32}')] = None,
-    policy: Annotated[str | None, typer.Option(help="fast, standard or strict: what is measured.")] = None,
+    policy: Annotated[str | None, typer.Option(help="fast, standard or strict; `lethe policies` shows them.")] = None,
     external_id: Annotated[str | None, typer.Option(help="Your own name for this request.")] = None,
     url: Url = None,
     key: Key = None,
