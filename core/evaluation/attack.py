@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LEAKS = {name: METRICS[name] for name in ("extraction_strength", "exact_memorization")}
 
 NO_REFERENCE = "no reference model was given"
+NO_MEMORY = "the device has too little memory for it"
 
 
 class NoAttackError(Exception):
@@ -44,6 +45,7 @@ class AttackScene:
     benign: Sequence[AnyItem] = ()  # about nothing in particular
     shots: Sequence[PairItem | FactItem] = ()  # to be shown in a prompt
     reference: PreTrainedModel | None = None  # one that never saw the forget items, with the same tokenizer
+    no_reference: str = NO_REFERENCE  # why there is none, where there is none
 
     def __post_init__(self) -> None:
         """Refuse ids that are there twice."""
@@ -92,7 +94,7 @@ def on_reference(
 ) -> tuple[AttackOutcome | None, dict[str, str]]:
     """Return what the same attack gets out of the reference model, or None and the reason, as ``missing`` has it."""
     if scene.reference is None:
-        return None, {"reference": NO_REFERENCE}
+        return None, {"reference": scene.no_reference}
     try:
         with attempted():
             return attack(scene.reference), {}
@@ -110,7 +112,7 @@ def attempted() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        raise NoAttackError("the device has too little memory for it") from None
+        raise NoAttackError(NO_MEMORY) from None
     except (RuntimeError, ArithmeticError, ValueError) as error:
         raise NoAttackError(f"a computation failed ({type(error).__name__})") from None
 

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, cast
 from core.domain.items import TextItem
 from core.domain.policy import PlannedAttack, Policy
 from core.domain.report import AttackResult
-from core.evaluation.attack import Attack, AttackScene
+from core.evaluation.attack import NO_MEMORY, NO_REFERENCE, Attack, AttackScene
 from core.evaluation.attacks import ATTACKS
 from core.evaluation.verdict import GatedAttack
 from core.modeling.adapter import Adapter
 from core.modeling.base_model import BaseModel
-from core.pipeline.reference import Reference
+from core.pipeline.reference import Reference, brought
 from core.pipeline.sets import EncodedSets, encoder_of
 from core.pipeline.task import RunTask
 
@@ -41,6 +41,7 @@ def attack_scene(
     Measured retain rows stand in for the neighbours of the forget items, and their pairs are what a prompt shows;
     benign texts are the general corpus, where there is one.
     """
+    model = brought(reference, base.device)
     return AttackScene(
         base=base,
         adapter=adapter,
@@ -49,5 +50,6 @@ def attack_scene(
         neighbours=sets.retain_items,
         benign=task.general.items if task.general else (),
         shots=[item for item in sets.retain_items if not isinstance(item, TextItem)],
-        reference=None if reference is None else reference.base.model,
+        reference=model,
+        no_reference=NO_REFERENCE if reference is None else NO_MEMORY,
     )
