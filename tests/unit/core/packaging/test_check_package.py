@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import zipfile
 
 import pytest
@@ -17,11 +18,12 @@ from core.packaging.verify import Probe, logits_of, probe_rows
 from tests.fakes.tiny_models import tiny_model
 
 
-@pytest.fixture
-def delivered(tmp_path):
-    """A package as a client downloads it, and the directory of its base model."""
+@pytest.fixture(scope="module")
+def as_delivered(tmp_path_factory):
+    """The directory of a package as a client downloads it, beside its base model."""
+    made = tmp_path_factory.mktemp("delivered")
     model = tiny_model("qwen2")
-    model.save_pretrained(tmp_path / "base")
+    model.save_pretrained(made / "base")
     rows = probe_rows(model, seed=3)
     base_logits = logits_of(model, rows)
     generator = torch.Generator().manual_seed(0)
@@ -35,7 +37,7 @@ def delivered(tmp_path):
         pairs[name] = (learned, nothing)
     adapter = attach(model, pairs, scaling=2.0)
     probe = Probe(rows, trained_logits=logits_of(model, rows), base_logits=base_logits)
-    directory = tmp_path / "adapter"
+    directory = made / "adapter"
     directory.mkdir()
     write_peft(to_portable(adapter), directory, base_model="org/base", revision=None)
     write_manifest(
@@ -43,11 +45,18 @@ def delivered(tmp_path):
         {
             "job_id": "job_1",
             "verdict": "forgotten",
-            "base_model": {"weights_sha256": weights_digest(tmp_path / "base")},
+            "base_model": {"weights_sha256": weights_digest(made / "base")},
             "verification": {"golden": golden_logits(probe).model_dump()},
         },
     )
-    zip_package(directory, tmp_path / "adapter.zip")
+    zip_package(directory, made / "adapter.zip")
+    return made
+
+
+@pytest.fixture
+def delivered(as_delivered, tmp_path):
+    """A copy of the package and its base model, for a test to spoil."""
+    shutil.copytree(as_delivered, tmp_path, dirs_exist_ok=True)
     return tmp_path / "adapter.zip", tmp_path / "base"
 
 

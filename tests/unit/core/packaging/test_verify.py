@@ -1,6 +1,7 @@
 """Packages are verified as a customer would load them; each way to be wrong is refused."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -36,9 +37,18 @@ def delivered(directory, *, dtype=torch.float32):
     return package, directory / "base", Probe(rows, trained_logits=logits_of(model, rows), base_logits=base_logits)
 
 
+@pytest.fixture(scope="module")
+def as_delivered(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("delivered")
+    return directory, delivered(directory)[2]
+
+
 @pytest.fixture
-def trained(tmp_path):
-    return delivered(tmp_path)
+def trained(as_delivered, tmp_path):
+    """A copy of the package and its base model, for a test to spoil."""
+    directory, probe = as_delivered
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "package", tmp_path / "base", probe
 
 
 def verified(package, base, probe, *, dtype=torch.float32):
