@@ -105,9 +105,14 @@ def attack_note(name: str) -> AttackNote:
 
 def attack_title(attack: AttackResult) -> str:
     """Return the attack and its variant as they are called on the page."""
-    note = attack_note(attack.name)
-    variant = note.variants[attack.variant].title if attack.variant in note.variants else attack.variant
-    return f"{note.title}: {variant.replace('_', ' ')}" if variant else note.title
+    title, variant = attack_note(attack.name).title, variant_title(attack)
+    return f"{title}: {variant}" if variant else title
+
+
+def variant_title(attack: AttackResult) -> str:
+    """Return what the variant is called on the page; empty where the attack is made in one way only."""
+    variants = attack_note(attack.name).variants
+    return variants[attack.variant].title if attack.variant in variants else attack.variant.replace("_", " ")
 
 
 def attack_sentence(attack: AttackResult) -> str:

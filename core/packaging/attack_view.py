@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -20,6 +19,12 @@ class MeanRow:
     unattacked: float | None
     attacked: float | None
     reference: float | None
+    at_most: float | None  # the limit of the policy; None: it is shown and decides nothing
+
+    @property
+    def holds(self) -> bool:
+        """Whether the limit held, where there is one."""
+        return self.at_most is None or (self.attacked is not None and self.attacked <= self.at_most)
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,19 @@ class AttackView:
     course: list[CoursePoint]
     num_over: int | None  # attacked items over their own limits; None: no limit is of a metric of the attack
     num_over_unattacked: int | None  # the same items without the attack
+    is_elsewhere_made: bool  # another variant of the attack could be made
     chart: Chart | None
 
 
-def attack_views(report: EvaluationReport, limits: Mapping[str, Limit]) -> list[AttackView]:
-    """Return every attack with its sentence, its means, its worst items and its course."""
-    return [_view(place, attack, report, limits) for place, attack in enumerate(report.attacks)]
+def attack_views(report: EvaluationReport) -> list[AttackView]:
+    """Return every attack with its sentence, its means against their limits, its worst items and its course."""
+    return [_view(place, attack, report) for place, attack in enumerate(report.attacks)]
 
 
-def _view(place: int, attack: AttackResult, report: EvaluationReport, limits: Mapping[str, Limit]) -> AttackView:
+def _view(place: int, attack: AttackResult, report: EvaluationReport) -> AttackView:
     item_limits = {gate.metric: gate.item_at_most for gate in report.thresholds.forget}
+    # Its own limits, not those of the forget set: a line that decides nothing must not look like one that does.
+    limits = {metric: Limit(value, is_upper=True) for metric, value in attack.at_most.items()}
     effort = attack_note(attack.name).effort
     return AttackView(
         attack=attack,
@@ -75,6 +83,7 @@ def _view(place: int, attack: AttackResult, report: EvaluationReport, limits: Ma
         course=_course(attack),
         num_over=_num_over(attack.attacked, item_limits),
         num_over_unattacked=_num_over(attack.unattacked, item_limits),
+        is_elsewhere_made=any(other.name == attack.name and other.attacked for other in report.attacks),
         chart=attack_chart(f"attack-{place}", attack, limits, effort=effort),
     )
 
@@ -100,6 +109,7 @@ def _means(attack: AttackResult, report: EvaluationReport) -> list[MeanRow]:
                 unattacked=attack.unattacked.means.get(metric) if attack.unattacked else None,
                 attacked=value,
                 reference=attack.reference.means.get(metric) if attack.reference else None,
+                at_most=attack.at_most.get(metric),
             )
         )
     return rows

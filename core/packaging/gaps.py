@@ -25,6 +25,7 @@ def gaps_of(report: EvaluationReport) -> list[Gap]:
     sections = {
         "truth_ratio": report.truth_ratio,
         "forget_quality": report.forget_quality,
+        "exposure": report.exposure,
         "membership": report.membership,
     }
     gaps += [

@@ -1,6 +1,10 @@
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.domain.report import EvaluationReport, ForgetThreshold, RetainThreshold
+from core.domain.report import AttackResult, EvaluationReport, ForgetThreshold, RetainThreshold
+from core.packaging.attack_notes import attack_note, variant_title
+from core.packaging.metric_notes import note_of
 
 
 @dataclass(frozen=True)
@@ -15,12 +19,21 @@ class Gate:
     holds: bool
     origin: str
     meaning: str  # what holding says, in words
+    attack: str | None = None  # the title of the attack that is made first
+    detail: str = ""  # of an attack: which of its variants the value is from
+
+    @property
+    def what(self) -> str:
+        """What the limit is on, as it is said."""
+        attacked = f", attacked by {self.attack.lower()}" if self.attack else ""
+        return f"{self.set_name.capitalize()} set{attacked}: {note_of(self.metric).title.lower()}"
 
 
 def gates_of(report: EvaluationReport) -> list[Gate]:
-    """Return every gate that was applied to a whole set, forget set first."""
+    """Return every gate that was applied to a whole set: the forget set as it is, under each attack, the retain set."""
     forget = [_forget_gate(report, threshold) for threshold in report.thresholds.forget]
-    return forget + [_retain_gate(report, threshold) for threshold in report.thresholds.retain]
+    retain = [_retain_gate(report, threshold) for threshold in report.thresholds.retain]
+    return forget + _attack_gates(report) + retain
 
 
 def _forget_gate(report: EvaluationReport, threshold: ForgetThreshold) -> Gate:
@@ -51,6 +64,51 @@ def _retain_gate(report: EvaluationReport, threshold: RetainThreshold) -> Gate:
         origin=f"policy {report.thresholds.policy}",
         meaning="the model keeps what it knew",
     )
+
+
+def _attack_gates(report: EvaluationReport) -> list[Gate]:
+    """Return one gate for each attack and metric that has a limit, whatever the number of its variants."""
+    by_name: dict[str, list[AttackResult]] = {}
+    for attack in report.attacks:
+        by_name.setdefault(attack.name, []).append(attack)
+    return [
+        _attack_gate(report, metric, [variant for variant in variants if metric in variant.at_most])
+        for variants in by_name.values()
+        for metric in dict.fromkeys(metric for variant in variants for metric in variant.at_most)
+    ]
+
+
+def _attack_gate(report: EvaluationReport, metric: str, variants: Sequence[AttackResult]) -> Gate:
+    """Return the gate with the worst variant that was made. One without a value is the worst: it proves nothing."""
+    made = [variant for variant in variants if variant.attacked is not None]
+    worst = max(made or variants, key=lambda variant: _mean(variant, metric, absent=math.inf) - variant.at_most[metric])
+    value = _mean(worst, metric, absent=math.nan)
+    return Gate(
+        set_name="forget",
+        metric=metric,
+        limit=f"at most {worst.at_most[metric]:.3f}",
+        before=None,
+        after=None if math.isnan(value) else value,
+        holds=value <= worst.at_most[metric],
+        origin=f"policy {report.thresholds.policy}",
+        meaning="the attack, in none of its variants, gets more than this out of the model on average",
+        attack=attack_note(worst.name).title,
+        detail=_which(worst, num_made=len(made), num_planned=len(variants)),
+    )
+
+
+def _which(worst: AttackResult, *, num_made: int, num_planned: int) -> str:
+    if not num_made:
+        return "No variant of the attack could be made, and a limit on what was not measured does not hold."
+    if not (title := variant_title(worst)):
+        return ""
+    of = f"the worst of {num_made} variants" if num_made > 1 else "the only variant"
+    left = f" {num_planned - num_made} more could not be made." if num_made < num_planned else ""
+    return f"After is {of}: {title}.{left}"
+
+
+def _mean(attack: AttackResult, metric: str, *, absent: float) -> float:
+    return attack.attacked.means.get(metric, absent) if attack.attacked else absent
 
 
 def _meaning(threshold: ForgetThreshold) -> str:

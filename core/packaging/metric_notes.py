@@ -23,6 +23,10 @@ METRIC_NOTES: dict[str, MetricNote] = {
         "Exact memorization",
         "How often the first guess is right, counting only the item's own content and not the marks that end a text.",
     ),
+    "longest_correct_run": MetricNote(
+        "Longest correct run",
+        "How many pieces of text in a row the model's first guess gets right, at the longest passage of an item.",
+    ),
     "extraction_likelihood": MetricNote(
         "Extraction likelihood",
         "How much of what the model writes on its own, from every possible beginning, are passages of the item.",
@@ -50,6 +54,10 @@ METRIC_NOTES: dict[str, MetricNote] = {
 OTHER_NOTES: dict[str, MetricNote] = {
     "exact_match": MetricNote("Exact match", "The share of answers that are the item, word for word."),
     "samples_above_half": MetricNote("Samples above one half", "The share of answers that hold more than half of it."),
+    "rouge_l_token_recall": MetricNote(
+        "ROUGE-L recall of tokens",
+        "How many of the item's pieces of text are, in their order, in the best of the answers; 1 is all of them.",
+    ),
     "truth_ratio": MetricNote(
         "Truth ratio",
         "Whether the model prefers the true answer to false ones; 1 is no preference, as of a model that never saw it.",

@@ -10,6 +10,7 @@ from core.packaging.attack_view import attack_views
 from core.packaging.chart import Limit, Series, change_chart, check_series, loss_series, trajectory_charts
 from core.packaging.dispositions import dispositions_of
 from core.packaging.drawing import COLOURS
+from core.packaging.exposure_notes import LUCK_BITS, MAX_P_VALUE, exposure_reading, most_bits
 from core.packaging.gaps import NOT_IN_REPORT, gaps_of
 from core.packaging.gates import gates_of
 from core.packaging.membership_notes import CI95_METHODS, membership_note, reading
@@ -46,7 +47,7 @@ def render(report: EvaluationReport) -> str:
             gates=[gate for gate in gates_of(report) if has_adapter or gate.set_name == "forget"],
             dispositions=dispositions_of(report),
             retain_items=_worst_kept(report),
-            attacks=attack_views(report, forget_limits),
+            attacks=attack_views(report),
             gaps=gaps_of(report),
             reason_for=lambda name: report.not_measured.get(name, NOT_IN_REPORT),
             charts=trajectory_charts(points, report.thresholds),
@@ -95,6 +96,10 @@ def _environment() -> Environment:
         "reading": reading,
         "summary_title": summary_title,
         "ci95_methods": CI95_METHODS,
+        "exposure_reading": exposure_reading,
+        "luck_bits": LUCK_BITS,
+        "max_p_value": MAX_P_VALUE,
+        "most_bits": most_bits,
         "colours": list(COLOURS),
     }
     return environment

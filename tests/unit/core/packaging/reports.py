@@ -9,6 +9,8 @@ from core.domain.report import (
     BaseModelSummary,
     EquivalenceTest,
     EvaluationReport,
+    Exposure,
+    ExposureChange,
     FisherSummary,
     ForgetQuality,
     ForgetThreshold,
@@ -109,6 +111,14 @@ def make_forget_quality(**changes: object) -> ForgetQuality:
     return quality.model_copy(update=changes)
 
 
+def make_exposure(*, after: float, p_value: float, reference: Exposure | None = None) -> ExposureChange:
+    return ExposureChange(
+        before=Exposure(mean=7.911, p_value=1e-9, n=14, num_candidates=256),
+        after=Exposure(mean=after, p_value=p_value, n=14, num_candidates=256),
+        reference=reference,
+    )
+
+
 def make_report(**changes: object) -> EvaluationReport:
     report = EvaluationReport(
         job_id="job_1",
@@ -170,3 +180,16 @@ def make_report(**changes: object) -> EvaluationReport:
         does_not_establish=["Paraphrases were not measured."],
     )
     return report.model_copy(update=changes)
+
+
+def make_undrawn_report(**changes: object) -> EvaluationReport:
+    """Return a report without anything to draw: drawings are nearly all of what a page takes to render."""
+    report = make_report()
+    assert report.training is not None
+    assert report.holdout is not None
+    sets = {
+        name: result.model_copy(update={"metrics": {}})
+        for name, result in (("forget", report.forget), ("retain", report.retain), ("holdout", report.holdout))
+    }
+    training = report.training.model_copy(update={"trajectory": []})
+    return report.model_copy(update={**sets, "training": training, **changes})

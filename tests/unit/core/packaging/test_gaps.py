@@ -24,7 +24,7 @@ def test_items_that_were_not_measured_are_counted():
 def test_whole_sections_that_are_missing_are_gaps():
     told = {gap.what for gap in gaps_of(make_report(holdout=None))}
 
-    assert {"Holdout set", "Truth ratio", "Forget quality", "Membership inference", "Attacks"} <= told
+    assert {"Holdout set", "Truth ratio", "Forget quality", "Exposure", "Membership inference", "Attacks"} <= told
 
 
 def test_reason_that_the_report_gives_is_used_once():

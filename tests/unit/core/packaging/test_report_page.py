@@ -7,6 +7,7 @@ from core.domain.report import (
     EditedLayerSummary,
     EditSummary,
     EvaluationReport,
+    Exposure,
     ItemResult,
     MetricChange,
     QuantisedLayerSummary,
@@ -21,11 +22,13 @@ from core.packaging.report_page import MAX_RETAIN_ITEMS_SHOWN, MAX_STEPS_SHOWN, 
 from core.packaging.verdict_notes import VERDICT_NOTES
 from tests.unit.core.packaging.reports import (
     make_attack,
+    make_exposure,
     make_forget_quality,
     make_membership,
     make_outcome,
     make_report,
     make_set,
+    make_undrawn_report,
 )
 
 
@@ -84,7 +87,7 @@ def section(html, title):
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_each_verdict_has_a_page_of_its_own(verdict):
-    html = render(make_report(verdict=verdict))
+    html = render(make_undrawn_report(verdict=verdict))
     page = _Page(html)
 
     assert ("class", f"verdict {verdict.value}") in page.attributes
@@ -124,7 +127,7 @@ def test_gate_without_measurement_does_not_hold(plain):
 
 
 def test_gate_that_failed_is_marked():
-    html = render(make_report(retain=make_set(before=1.0, after=0.5, ids=("kept",))))
+    html = render(make_undrawn_report(retain=make_set(before=1.0, after=0.5, ids=("kept",))))
 
     row = re.search(r"<tr><th[^>]*>Retain set: memorization accuracy.*?</tr>", html, re.DOTALL)
     assert row is not None
@@ -132,7 +135,7 @@ def test_gate_that_failed_is_marked():
 
 
 def test_reasons_of_the_verdict_are_shown():
-    text = _Page(render(make_report(verdict=Verdict.DAMAGED, verdict_reasons=["utility fell"]))).text
+    text = _Page(render(make_undrawn_report(verdict=Verdict.DAMAGED, verdict_reasons=["utility fell"]))).text
 
     assert "utility fell" in text
 
@@ -144,7 +147,7 @@ def test_reason_for_an_absent_metric_is_shown_for_each_set(plain):
 def test_metric_that_is_absent_for_some_items_has_one_row():
     some = make_set(before=1.0, after=0.1, ids=("one",)).model_copy(update={"absent": {"extraction_strength": "short"}})
 
-    html = render(make_report(retain=some))
+    html = render(make_undrawn_report(retain=some))
 
     assert "Absent for some: short" in _Page(html).text
     assert html.split("<h2>What was kept")[1].split("<table>")[1].count(">Extraction strength<") == 1
@@ -164,7 +167,7 @@ def test_reason_for_refusing_the_holdout_set_is_shown(plain):
     ],
 )
 def test_what_is_missing_is_said(change, sentence):
-    assert sentence in _Page(render(make_report(**change))).text
+    assert sentence in _Page(render(make_undrawn_report(**change))).text
 
 
 @pytest.mark.parametrize(
@@ -203,7 +206,7 @@ def test_metric_that_is_undefined_for_one_item_is_a_dash(plain):
 
 def test_hostile_values_are_escaped():
     hostile = '"><script>alert(1)</script>'
-    report = make_report(
+    report = make_undrawn_report(
         job_id=hostile,
         forget=make_set(before=1.0, after=0.0, ids=(hostile,)),
         versions={hostile: hostile},
@@ -255,13 +258,16 @@ def test_drawings_take_their_colours_from_the_page(full):
     assert all(f".{name} {{" in style for name in set(re.findall(r"\b(?:fill|stroke)-[a-z]+(?=[ \"])", svg)))
 
 
-def test_page_is_the_same_for_the_same_report(full):
-    assert render(make_report(membership=make_membership(), attacks=[make_attack()])) == full
+def test_page_is_the_same_for_the_same_report():
+    report = make_undrawn_report(membership=make_membership(), attacks=[make_attack()])
+
+    assert render(report) == render(report)
 
 
 def test_report_from_before_there_were_intervals_and_attacks_is_shown():
-    new = {"membership", "truth_ratio", "forget_quality", "attacks", "not_measured"}
-    old = make_report().model_dump(mode="json", exclude=new)
+    new = {"membership", "truth_ratio", "forget_quality", "exposure", "attacks", "not_measured"}
+    forget = make_set(before=1.0, after=0.0, ids=("one",))
+    old = make_undrawn_report(forget=forget).model_dump(mode="json", exclude=new)
     for name in ("forget", "retain", "holdout"):
         for change in old[name]["metrics"].values():
             del change["before_ci95"], change["after_ci95"], change["reference"]
@@ -282,7 +288,7 @@ def test_metric_is_shown_with_its_intervals_and_its_reference():
     )
     forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"metrics": {"perplexity": change}})
 
-    text = section(render(make_report(forget=forget)), "What was forgotten")
+    text = section(render(make_undrawn_report(forget=forget)), "What was forgotten")
 
     assert "0.911 0.853 to 0.954 0.122 0.061 to 0.187 0.078 17" in text
     assert "The reference is a model trained without the forget set." in text
@@ -297,12 +303,14 @@ def test_items_that_are_not_forgotten_come_first_and_are_named():
         ItemResult(id=name, before={"extraction_strength": 1.0}, after={"extraction_strength": after}, forgotten=gone)
         for name, after, gone in (("gone-1", 0.1, True), ("still-2", 0.9, False), ("gone-3", 0.1, True))
     ]
-    forget = make_set(before=1.0, after=0.4, ids=("one",)).model_copy(update={"items": items, "num_items": 3})
+    forget = make_set(before=1.0, after=0.4, ids=("one",)).model_copy(
+        update={"items": items, "num_items": 3, "metrics": {}}
+    )
 
-    html = render(make_report(forget=forget, verdict=Verdict.PARTLY_FORGOTTEN))
+    html = render(make_undrawn_report(forget=forget, verdict=Verdict.PARTLY_FORGOTTEN))
 
     assert "1 item is not forgotten: still-2" in section(html, "What to do next")
-    assert "2 of 3 items are each within their own limits" in _Page(html).text
+    assert "2 of 3 items count as forgotten, each within its own limits" in _Page(html).text
     told = section(html, "What was forgotten").split("Item by item")[1]
     assert told.index("still-2") < told.index("gone-1") < told.index("gone-3")
     assert "still-2 ✗ no not asked there without any attack" in told
@@ -314,26 +322,28 @@ def test_item_that_came_back_says_under_which_attack(full):
     assert "1 item forgotten, but back under an attack" in text
     assert "two ✓ yes not asked Relearning: on texts of the same kind" in text
     assert "one ✓ yes not asked none of 1" in text
-    assert "1 item is forgotten, but back over their limit" in section(full, "What to do next")
+    assert "1 item is forgotten, but over a limit again under an attack" in section(full, "What to do next")
 
 
 def test_item_that_was_not_known_had_nothing_to_forget():
     items = [ItemResult(id="one", before={}, after={}, forgotten=True, was_known=False)]
-    forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"items": items})
+    forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"items": items, "metrics": {}})
 
-    assert "one was not known no not attacked" in section(render(make_report(forget=forget)), "What was forgotten")
+    assert "one was not known no not attacked" in section(
+        render(make_undrawn_report(forget=forget)), "What was forgotten"
+    )
 
 
 def test_likeness_to_a_model_that_never_saw_the_texts_is_shown():
     ratio = MetricChange(before=0.311, after=0.822, n=61, before_ci95=(0.255, 0.377), reference=0.844)
 
-    html = render(make_report(truth_ratio=ratio, forget_quality=make_forget_quality()))
+    html = render(make_undrawn_report(truth_ratio=ratio, forget_quality=make_forget_quality()))
 
     text = section(html, "Whether it is like a model that never saw the texts")
     assert "Truth ratio 0.311 0.255 to 0.377 0.822 no interval 0.844 61" in text
-    assert "the equivalence test says so: equivalent ." in text
+    assert "within a margin that was set beforehand: shown to be alike ." in text
     assert "0.127 (0.000 to 0.254)" in text
-    assert "p of no difference; large proves nothing 0.611" in text
+    assert "p of no difference; a large one proves nothing 0.611" in text
     assert "61 and 59" in text
     assert "below 0.001, 0.031" in text
 
@@ -341,16 +351,47 @@ def test_likeness_to_a_model_that_never_saw_the_texts_is_shown():
 def test_likeness_that_was_not_measured_says_why():
     reasons = {"truth_ratio": "no item has wordings", "forget_quality": "no reference model"}
 
-    text = section(render(make_report(not_measured=reasons)), "Whether it is like a model that never saw the texts")
+    text = section(
+        render(make_undrawn_report(not_measured=reasons)), "Whether it is like a model that never saw the texts"
+    )
 
     assert "Truth ratio: absent: no item has wordings" in text
     assert "Forget quality: absent: no reference model" in text
 
 
+def test_exposure_is_shown_with_what_luck_gives():
+    never_saw = Exposure(mean=1.52, p_value=0.44, n=14, num_candidates=256)
+    html = render(make_undrawn_report(exposure=make_exposure(after=1.61, p_value=0.31, reference=never_saw)))
+
+    text = section(html, "Whether numbers in the texts stand out")
+    assert "Luck alone gives about 1.44 bits on average" in text
+    assert "Before 7.911 stands out below 0.001 14 256" in text
+    assert "After 1.610 may be luck 0.310 14 256" in text
+    assert "Reference 1.520 may be luck 0.440 14 256" in text
+    assert "8.0 bits are the most that can be seen" in text
+    assert "compare with the mean before and of the reference" in text
+
+
+def test_exposure_without_a_reference_has_two_rows():
+    html = render(make_undrawn_report(exposure=make_exposure(after=7.5, p_value=1e-6)))
+
+    text = section(html, "Whether numbers in the texts stand out")
+    assert "After 7.500 stands out below 0.001" in text
+    assert "Reference" not in text
+    assert "compare with the mean before." in text
+
+
+def test_exposure_that_was_not_measured_says_why():
+    html = render(make_undrawn_report(not_measured={"exposure": "no completion holds enough digits"}))
+
+    assert "Absent: no completion holds enough" in section(html, "Whether numbers in the texts stand out")
+    assert "Exposure no completion holds enough digits" in section(html, "What was not measured")
+
+
 def test_membership_is_read_on_both_sides(full):
     text = section(full, "Whether the texts can be recognised")
 
-    assert "Before 0.961 0.911 to 0.989, DeLong still recognisable below 0.001 61, 83" in text
+    assert "Before 0.961 0.911 to 0.989, DeLong still recognisable p below 0.001 61, 83" in text
     assert "After 0.512 0.433 to 0.591, DeLong not told apart" in text
     assert "Reference 0.123 0.082 to 0.187, DeLong over-unlearned" in text
     assert "PrivLeak: -8.210 %" in text
@@ -366,7 +407,7 @@ def test_absent_parts_of_membership_say_why(full):
 
 def test_membership_without_a_reference_says_why_there_is_no_priv_leak():
     absent = {"priv_leak": "a reference model is needed"}
-    html = render(make_report(membership=make_membership(reference=None, priv_leak=None, absent=absent)))
+    html = render(make_undrawn_report(membership=make_membership(reference=None, priv_leak=None, absent=absent)))
 
     text = section(html, "Whether the texts can be recognised")
     assert "PrivLeak: absent: a reference model is needed." in text
@@ -377,8 +418,10 @@ def test_attack_shows_its_sentence_budget_means_worst_items_and_course(full):
     text = section(full, "What an attacker gets back")
 
     assert "trains the model on others of their kind" in text
-    assert "1 of 2 attacked items are over their own limits, 0 without the attack." in text
-    assert "0 is nothing. 1.000 0.044 0.445 0.077" in text  # before, unattacked, attacked, reference
+    assert "1 of 2 attacked items is over its own limits, 0 without the attack." in text
+    assert (
+        "0 is nothing. 1.000 0.044 0.445 no limit: shown only 0.077" in text
+    )  # before, unattacked, attacked, reference
     assert "two 0.047 0.777 0.123 one 0.042 0.113 0.031" in text
     assert "10 0.321 0.066" in text
     assert "Learning rate 0.001 Forward tokens 123,456" in text
@@ -389,10 +432,59 @@ def test_attack_shows_its_sentence_budget_means_worst_items_and_course(full):
 def test_attack_that_was_not_made_says_why():
     attack = make_attack(attacked=None, absent="no neighbours were given to train on")
 
-    html = render(make_report(attacks=[attack]))
+    html = render(make_undrawn_report(attacks=[attack]))
 
     assert "Absent: no neighbours were given" in section(html, "What an attacker gets back")
     assert "same kind no neighbours were given" in section(html, "What was not measured")
+
+
+def a_limited(value, **changes):
+    limit = {"extraction_strength": 0.16}
+    return make_attack(attacked=make_outcome({"one": value}), reference=None, at_most=limit, **changes)
+
+
+@pytest.mark.parametrize(("value", "held", "mark"), [(0.059, "✓ held", "✓ yes"), (0.221, "✗ not held", "✗ no")])
+def test_limit_of_an_attack_stands_beside_its_mean_and_at_the_top(value, held, mark):
+    html = render(make_undrawn_report(attacks=[a_limited(0.01, variant="benign"), a_limited(value)]))
+
+    assert f"{value:.3f} at most 0.160 {held}" in section(html, "What an attacker gets back")
+    top = section(html, "Limits and whether they held")
+    assert top.count("Forget set, attacked by relearning: extraction strength") == 1
+    assert "After is the worst of 2 variants: on texts of the same kind." in top
+    assert f"at most 0.160 not attacked {value:.3f} {mark}" in top
+    assert "an attack with a limit brings back for the most part counts as not forgotten" in top
+
+
+def test_attack_without_a_limit_is_shown_only(full):
+    text = section(full, "What an attacker gets back")
+
+    assert "no limit: shown only" in text
+    assert "the verdict does not rest on it" in text
+    assert "attacked by" not in section(full, "Limits and whether they held")
+
+
+@pytest.mark.parametrize(
+    ("others", "sentence"),
+    [
+        ([a_limited(0.01)], "its other variants are held to it."),
+        ([], "since no variant could be made, the limit did not hold."),
+    ],
+)
+def test_variant_with_a_limit_that_was_not_made_says_what_follows(others, sentence):
+    missing = a_limited(0.0).model_copy(update={"attacked": None, "absent": "no neighbours"})
+
+    text = section(render(make_undrawn_report(attacks=[missing, *others])), "What an attacker gets back")
+
+    assert f"Absent: no neighbours. The policy has a limit for this attack: {sentence}" in text
+
+
+def test_items_over_a_limit_do_not_speak_against_a_request_that_counts_as_forgotten():
+    items = [ItemResult(id="over-1", before={}, after={}, forgotten=False)]
+    forget = make_set(before=1.0, after=0.0, ids=("one",)).model_copy(update={"items": items, "metrics": {}})
+
+    text = section(render(make_undrawn_report(forget=forget)), "What to do next")
+
+    assert "1 item is over a limit for single items, no more than chance allows" in text
 
 
 def test_attack_that_no_limit_speaks_of_is_shown_without_a_judgement():
@@ -401,22 +493,25 @@ def test_attack_that_no_limit_speaks_of_is_shown_without_a_judgement():
     )
     attack = make_attack(name="sampling", variant="sampling", attacked=drawn, unattacked=None, reference=None)
 
-    text = section(render(make_report(attacks=[attack])), "What an attacker gets back")
+    text = section(render(make_undrawn_report(attacks=[attack])), "What an attacker gets back")
 
-    assert "no limit is of what this attack measures" in text
-    assert "not measured not asked 0.400 not measured" in text
+    assert "a single item has no limit on what this attack measures" in text
+    assert "not measured not asked 0.400 no limit: shown only not measured" in text
 
 
 def test_change_of_the_weights_is_shown_in_steps_of_the_grid():
     layers = [QuantisedLayerSummary(module="h.0.mlp", max_change=0.812, median_change=0.093)]
+    attack = make_attack(
+        name="quantisation", variant="nf4_merged", layers=layers, attacked=make_outcome({"one": 0.1}), reference=None
+    )
 
-    html = render(make_report(attacks=[make_attack(name="quantisation", variant="nf4_merged", layers=layers)]))
+    html = render(make_undrawn_report(attacks=[attack]))
 
     assert "h.0.mlp 0.812 0.093" in section(html, "What an attacker gets back")
 
 
 def test_what_was_left_out_is_told_with_its_reason():
-    html = render(make_report(not_measured={"sampling": "the policy leaves it out"}))
+    html = render(make_undrawn_report(not_measured={"sampling": "the policy leaves it out"}))
 
     assert "Attack: sampling the policy leaves it out" in section(html, "What was not measured")
 
@@ -438,10 +533,11 @@ def test_long_report_stays_light():
     points = [TrajectoryPoint(step=step, forget_loss=1.0 / step, retain_loss=0.1) for step in range(1, 2001)]
     training = make_report().training.model_copy(update={"trajectory": points})
     attack = make_attack(attacked=make_outcome(dict.fromkeys(names, 0.5), course=(0.1, 0.2)))
+    still = make_attack(attacked=make_outcome(dict.fromkeys(names, 0.5)))
     forget = make_set(before=1.0, after=0.04, ids=names, forgotten=True)
     retain = make_set(before=1.0, after=0.99, ids=tuple(f"kept-{place}" for place in range(1000)))
 
-    html = render(make_report(forget=forget, retain=retain, training=training, attacks=[attack] * 12))
+    html = render(make_report(forget=forget, retain=retain, training=training, attacks=[attack] * 3 + [still] * 9))
 
     assert len(html.encode()) < 300_000
     assert f"{MAX_STEPS_SHOWN + 1} of 2000 steps" in html  # and the last one
@@ -475,7 +571,7 @@ def an_edit(**changes):
 
 
 def test_edit_is_told_in_place_of_training():
-    text = _Page(render(make_report(edit=an_edit()))).text
+    text = _Page(render(make_undrawn_report(edit=an_edit()))).text
 
     assert "an edit of 1 weight for 2 facts, improved in 3 steps of ascent" in text
     assert "Delivered is a share of 0.625 of it" in text
@@ -486,13 +582,13 @@ def test_edit_is_told_in_place_of_training():
 
 
 def test_edit_that_is_delivered_whole_says_so():
-    assert "All of it is delivered" in _Page(render(make_report(edit=an_edit(scale=1.0)))).text
+    assert "All of it is delivered" in _Page(render(make_undrawn_report(edit=an_edit(scale=1.0)))).text
 
 
 def test_set_without_metrics_is_rendered():
     empty = SetResult(num_items=1, num_measured=0, metrics={}, absent={"perplexity": "nothing to score"}, items=[])
 
-    assert "Absent: nothing to score" in _Page(render(make_report(retain=empty))).text
+    assert "Absent: nothing to score" in _Page(render(make_undrawn_report(retain=empty))).text
 
 
 def test_no_number_is_nan_or_infinite(plain):
@@ -518,4 +614,4 @@ def test_figure_refuses_what_is_no_number(value):
 
 
 def test_every_metric_is_explained():
-    assert set(METRIC_NOTES) == set(METRICS)
+    assert METRICS.keys() <= METRIC_NOTES.keys()
