@@ -1,11 +1,13 @@
 import json
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from core.domain.report import EvaluationReport
-from core.packaging.gates import gates_of
-from core.packaging.metric_notes import note_of
+from core.packaging.attack_notes import attack_note
+from core.packaging.gates import Gate, gates_of
 from core.packaging.report_page import figure
+from core.packaging.verdict_notes import VERDICT_NOTES
 
 
 def render_card(report: EvaluationReport) -> str:
@@ -18,9 +20,32 @@ def render_card(report: EvaluationReport) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"figure": figure, "quote": json.dumps}  # a JSON string is a YAML string and a Python one
+    gates = gates_of(report)
     return environment.get_template("README.md.j2").render(
-        report=report, base=_base_name(report), gates=gates_of(report), note_of=note_of
+        report=report,
+        base=_base_name(report),
+        summary=VERDICT_NOTES[report.verdict].summary,
+        gates=gates,
+        has_attack_limits=any(gate.attack for gate in gates),
+        attack_lines=_attack_lines(report, gates),
     )
+
+
+def _attack_lines(report: EvaluationReport, gates: Sequence[Gate]) -> list[str]:
+    """Return under which attacks the limits held, under which not, and which decide nothing; [] without any attack."""
+    limited = {gate.attack for gate in gates if gate.attack}
+    failed = {gate.attack for gate in gates if gate.attack and not gate.holds}
+    made = {attack_note(attack.name).title for attack in report.attacks if attack.attacked is not None}
+    titles = list(dict.fromkeys(attack_note(attack.name).title for attack in report.attacks))
+    kinds = {
+        "The limits held under attack by": [title for title in titles if title in limited - failed],
+        "A limit did **not** hold under attack by": [title for title in titles if title in failed],
+        "Tried without a limit, with results in the report only:": [
+            title for title in titles if title in made - limited
+        ],
+        "Could not be tried:": [title for title in titles if title not in made | limited],
+    }
+    return [f"{what} {', '.join(found).lower()}." for what, found in kinds.items() if found]
 
 
 def _base_name(report: EvaluationReport) -> str:
