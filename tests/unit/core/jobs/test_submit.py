@@ -106,6 +106,16 @@ class SecondSetRefused(FakeItemStore):
         super().put(item_set)
 
 
+class CountingReads(FakeItemStore):
+    """A store that knows how often a set was read."""
+
+    reads = 0
+
+    def get(self, set_id: str) -> ItemSet:
+        self.reads += 1
+        return super().get(set_id)
+
+
 def a_store_with_the_registered_set(store: FakeItemStore | None = None) -> FakeItemStore:
     store = store or FakeItemStore()
     store.sets["set_retain"] = an_item_set("set_retain")
@@ -115,7 +125,8 @@ def a_store_with_the_registered_set(store: FakeItemStore | None = None) -> FakeI
 @pytest.fixture
 def base_models() -> FakeBaseModelRepository:
     base_models = FakeBaseModelRepository()
-    base_models.add(a_base_model())
+    num_items = len(an_item_set("set_retain").items)
+    base_models.add(a_base_model().model_copy(update={"num_retain_items": num_items}))
     base_models.add(a_base_model("bare", retain_set_id=None))
     return base_models
 
@@ -351,6 +362,18 @@ def test_a_request_that_forgets_the_whole_registered_retain_set_is_refused(submi
 
     assert refused.value.param == "/retain"
     assert set(submit.items.sets) == {"set_retain"}
+
+
+def test_the_registered_retain_set_is_read_only_for_a_request_that_could_hold_all_of_it(submit: Submit):
+    store = CountingReads()
+    submit = dataclasses.replace(submit, items=a_store_with_the_registered_set(store))
+    registered = store.sets["set_retain"].items
+
+    submit(asked(forget=registered[1:]))
+    assert store.reads == 0
+
+    submit(asked(forget=(*registered[1:], TextItem(id="own", text="something else"))))
+    assert store.reads == 1
 
 
 def test_a_base_model_without_any_set_writes_its_own_texts(submit: Submit):
