@@ -1,9 +1,9 @@
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from core.domain.items import TextItem
-from core.domain.policy import PlannedAttack, Policy
-from core.domain.report import AttackResult
+from core.domain.policy import PlannedAttack
 from core.evaluation.attack import NO_MEMORY, NO_REFERENCE, Attack, AttackScene
 from core.evaluation.attacks import ATTACKS
 from core.evaluation.verdict import GatedAttack
@@ -17,13 +17,20 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def made_attacks(policy: Policy, scene: AttackScene) -> list[GatedAttack]:
-    """Make the attacks of a policy, one after the other, each on the model as it was before."""
-    return [GatedAttack(planned, _made(planned, scene)) for planned in policy.attacks]
+def made_attacks(
+    planned: Sequence[PlannedAttack], scene: AttackScene, on_step: Callable[[], None]
+) -> list[GatedAttack]:
+    """Make attacks, one after the other, each on the model as it was before; each is a step."""
+    made = []
+    for attack in planned:
+        made.append(_made(attack, scene))
+        on_step()
+    return made
 
 
-def _made(planned: PlannedAttack, scene: AttackScene) -> list[AttackResult]:
-    return [result.model_copy(update={"at_most": planned.at_most}) for result in attack_of(planned)(scene)]
+def _made(planned: PlannedAttack, scene: AttackScene) -> GatedAttack:
+    results = attack_of(planned)(scene)
+    return GatedAttack(planned, [result.model_copy(update={"at_most": planned.at_most}) for result in results])
 
 
 def attack_of(planned: PlannedAttack) -> Attack:

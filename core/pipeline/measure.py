@@ -1,5 +1,5 @@
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -51,6 +51,10 @@ class Measurement:
     probe_logits: Tensor  # (P, T, V)
 
 
+def _unheard() -> None:
+    """Do nothing, for measurements that nobody waits for."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """Measures models for one job: by the same items, metrics and seeds each time."""
@@ -59,6 +63,12 @@ class Measure:
     sets: EncodedSets
     encode: ItemEncoder
     seed: int
+    on_step: Callable[[], None] = _unheard  # called after each set, and after each number that takes passes of its own
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps one measurement has."""
+        return 3 + bool(self.sets.holdout) + self.policy.exposure
 
     def __call__(self, base: BaseModel, reference: Measurement | None = None) -> Measurement:
         """Return what the model is now.
@@ -76,19 +86,26 @@ class Measure:
             retain=self._set(base, sets.retain_measured),
             holdout=holdout,
             membership=self._membership(forget, holdout, reference) if self.policy.membership and holdout else None,
-            truth=truth_ratios(base.model, sets.forget_items, self.encode, pad_id=base.pad_id),
+            truth=self._truth(base),
             exposures=self._exposures(base) if self.policy.exposure else None,
             probe_ids=probe_ids,
             probe_logits=logits_of(base.model, probe_ids),
         )
 
+    def _truth(self, base: BaseModel) -> TruthRatios:
+        found = truth_ratios(base.model, self.sets.forget_items, self.encode, pad_id=base.pad_id)
+        self.on_step()
+        return found
+
     def _exposures(self, base: BaseModel) -> Exposures:
-        return exposures(base.model, self.sets.forget_items, self.encode, pad_id=base.pad_id, seed=self.seed)
+        found = exposures(base.model, self.sets.forget_items, self.encode, pad_id=base.pad_id, seed=self.seed)
+        self.on_step()
+        return found
 
     def _set(
         self, base: BaseModel, examples: Sequence[Example], *, max_decoded_items: int = MAX_DECODED_ITEMS
     ) -> SetScores:
-        return evaluate(
+        found = evaluate(
             base.model,
             examples,
             pad_id=base.pad_id,
@@ -97,6 +114,8 @@ class Measure:
             with_spread=self.policy.membership,
             decode=text_decoder(base.tokenizer),
         )
+        self.on_step()
+        return found
 
     def _membership(self, forget: SetScores, holdout: SetScores, reference: Measurement | None) -> Membership:
         known = {} if reference is None else _scores_by_id(reference)

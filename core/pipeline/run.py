@@ -51,9 +51,9 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         path = locate(task.base_model.source, task.base_model.revision)
         base = load_base_model(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
         sets = encode_sets(task, base, self_generated(task, base, items, clock))
+        measure = Measure(policy, sets, encoder_of(task, base), options.seed, watch.step)
 
-    with watch.stage(Stage.BASELINE):
-        measure = Measure(policy, sets, encoder_of(task, base), seed=options.seed)
+    with watch.stage(Stage.BASELINE, total_steps=measure.num_steps * (2 if task.base_model.reference else 1)):
         reference = measured_reference(task, base, measure)
         ideal = reference.measured if reference else None
         before = measure(base, ideal)
@@ -67,12 +67,13 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
 
     learned = _learn(Lesson(task, base, sets, before, thresholds), options, monitor, cache, watch)
 
-    with watch.stage(Stage.EVALUATE):
+    with watch.stage(Stage.EVALUATE, total_steps=measure.num_steps):
         after = measure(base, ideal)
         comparison = compared(before, after, ideal)
 
-    with watch.stage(Stage.ATTACK):
-        attacks = made_attacks(policy, attack_scene(task, base, learned.adapter, sets, reference))
+    with watch.stage(Stage.ATTACK, total_steps=len(policy.attacks)):
+        scene = attack_scene(task, base, learned.adapter, sets, reference)
+        attacks = made_attacks(policy.attacks, scene, watch.step)
         judgement = judge(comparison.forget, comparison.retain, thresholds, attacks)
 
     with watch.stage(Stage.PACKAGE):

@@ -18,6 +18,7 @@ class FakeJobMonitor:
     def __init__(self, checkpoint: bytes | None = None) -> None:
         self.entered: list[Entered] = []
         self.steps: list[int] = []
+        self.by_stage: list[tuple[Entered, list[int]]] = []
         self.measured: list[tuple[str, dict[str, float]]] = []
         self.checkpoints: list[bytes] = [] if checkpoint is None else [checkpoint]
         self.lease_lost = False
@@ -25,10 +26,13 @@ class FakeJobMonitor:
     def enter(self, stage: Stage, *, total_steps: int = 0) -> None:
         self._require_lease()
         self.entered.append(Entered(stage, total_steps))
+        self.by_stage.append((self.entered[-1], []))
 
     def advance(self, step: int) -> None:
         self._require_lease()
         self.steps.append(step)
+        if self.by_stage:
+            self.by_stage[-1][1].append(step)
 
     def metrics(self, message: str, data: dict[str, float]) -> None:
         self._require_lease()

@@ -103,7 +103,8 @@ def test_every_stage_is_announced_in_order_and_its_steps_are_counted(law_task):
     assert [entered.stage for entered in monitor.entered] == list(Stage)
     totals = {entered.stage: entered.total_steps for entered in monitor.entered}
     assert (totals[Stage.INITIALIZE], totals[Stage.TRAIN]) == (27, 2)
-    assert monitor.steps == [*range(1, 28), 1, 2]
+    steps = {entered.stage: steps for entered, steps in monitor.by_stage}
+    assert (steps[Stage.INITIALIZE], steps[Stage.TRAIN]) == ([*range(1, 28)], [1, 2])
 
 
 def test_same_task_gives_the_same_weights_and_takes_the_moments_from_the_cache(law_task):

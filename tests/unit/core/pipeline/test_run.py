@@ -212,6 +212,29 @@ def test_reference_model_stands_beside_base_and_result(make_task, base_path):
     assert all(result.reference for result in report.attacks if result.attacked)
 
 
+def steps_by_stage(monitor):
+    """The steps announced in each stage that counts them."""
+    return {entered.stage: (entered.total_steps, steps) for entered, steps in monitor.by_stage if entered.total_steps}
+
+
+def test_measuring_and_attacking_tell_how_far_they_are(make_task, base_path):
+    task = make_task(holdout=pairs(7, "h"), max_steps=2)
+    reference = ReferenceModel(source=str(base_path), revision=None, weights_sha256=task.spec.weights_sha256)
+    task = replace(task, base_model=task.base_model.model_copy(update={"reference": reference}))
+    monitor = FakeJobMonitor()
+
+    run(under(task, "strict-1"), monitor, FakeArtifactStore(), FakeItemStore(), clock)
+
+    told = steps_by_stage(monitor)
+    assert {stage: total for stage, (total, _) in told.items()} == {
+        Stage.BASELINE: 10,  # three sets, truth ratios and exposure, of two models
+        Stage.TRAIN: 2,
+        Stage.EVALUATE: 5,
+        Stage.ATTACK: 4,
+    }
+    assert all(steps == list(range(1, total + 1)) for total, steps in told.values())
+
+
 def test_reference_model_that_has_changed_fails_the_job(make_task, base_path):
     task = make_task()
     reference = ReferenceModel(source=str(base_path), revision=None, weights_sha256="0" * 64)
