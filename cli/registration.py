@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.composition import Backends, utc_now
 from cli.errors import CommandError
@@ -13,6 +14,9 @@ from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items
 from core.ports import Clock
+
+if TYPE_CHECKING:
+    from core.modeling.inspect import Inspection
 
 # The sets of a base model belong to no client. No tenant of a key is empty.
 _NO_TENANT = ""
@@ -45,7 +49,7 @@ def register(
 
     Raises:
         CommandError: the id is taken, a hub id comes without the revision that pins it, or the reference model does
-            not read the base model's tokens.
+            not read what the base model reads.
         UnsupportedBaseModelError: a job could not use this model, or an item does not fit it.
     """
     source, revision = _pinned(registration.source, registration.revision)
@@ -54,7 +58,7 @@ def register(
     from core.modeling.inspect import inspect_base_model  # noqa: PLC0415
 
     found = inspect_base_model(source, revision, [*registration.retain, *registration.holdout, *registration.general])
-    reference = _reference(registration, tokenizer_json=found.tokenizer_json)
+    reference = _reference(registration, found)
     tokenizer_key = f"tokenizers/{hashlib.sha256(found.tokenizer_json).hexdigest()}/tokenizer.json"
     backends.store.put(tokenizer_key, found.tokenizer_json)
     model = RegisteredBaseModel(
@@ -91,8 +95,8 @@ def register(
     return model
 
 
-def _reference(registration: Registration, *, tokenizer_json: bytes) -> ReferenceModel | None:
-    """Return the reference model, after loading it once; its tokens must be those of the base model."""
+def _reference(registration: Registration, base_model: "Inspection") -> ReferenceModel | None:
+    """Return the reference model, after loading it once; it must read whatever the base model reads, as that does."""
     if registration.reference is None:
         return None
     from core.modeling.inspect import inspect_base_model  # noqa: PLC0415  # as in register
@@ -101,9 +105,24 @@ def _reference(registration: Registration, *, tokenizer_json: bytes) -> Referenc
     is_directory = Path(registration.reference).is_dir()
     source, revision = _pinned(*((registration.reference, None) if is_directory else (hub_id, commit or None)))
     found = inspect_base_model(source, revision, [])
-    if found.tokenizer_json != tokenizer_json:
-        raise CommandError("the reference model has another tokenizer than the base model: token by token they differ")
+    _refuse_unlike(found, base_model)
     return ReferenceModel(source=source, revision=revision, weights_sha256=found.weights_sha256)
+
+
+def _refuse_unlike(reference: "Inspection", base_model: "Inspection") -> None:
+    """Refuse a reference model that a job would find unable to read an item, after hours of training."""
+    if reference.tokenizer_json != base_model.tokenizer_json:
+        raise CommandError("the reference model has another tokenizer than the base model: token by token they differ")
+    if reference.max_tokens < base_model.max_tokens:
+        raise CommandError(
+            f"the reference model reads {reference.max_tokens} tokens at most, fewer than the {base_model.max_tokens} "
+            "of the base model: it could not read every item"
+        )
+    if reference.num_readable_tokens < base_model.num_readable_tokens:
+        raise CommandError(
+            f"the reference model embeds {reference.num_readable_tokens} tokens, fewer than the "
+            f"{base_model.num_readable_tokens} of the base model: it could not read every item"
+        )
 
 
 def _pinned(given: str, revision: str | None) -> tuple[str, str | None]:

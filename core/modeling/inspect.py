@@ -37,6 +37,7 @@ class Inspection:
     num_layers: int | None
     linear_names: tuple[str, ...]
     max_tokens: int
+    num_readable_tokens: int  # of the tokenizer's, how many the model has embeddings for
     text_format: TextFormat
     tokenizer_json: bytes
 
@@ -65,6 +66,7 @@ def inspect_base_model(source: str, revision: str | None, retain: Sequence[AnyIt
         num_layers=None if layers is None else len(layers),
         linear_names=linear_names(base.model),
         max_tokens=base.max_tokens,
+        num_readable_tokens=_num_readable_tokens(base),
         text_format=text_format,
         tokenizer_json=base.tokenizer.backend_tokenizer.to_str().encode(),
     )
@@ -87,6 +89,13 @@ def linear_names(model: PreTrainedModel) -> tuple[str, ...]:
         if alike <= names:
             names = names - alike | {f"{prefix}.*.{rest}"}
     return tuple(sorted(names))
+
+
+def _num_readable_tokens(base: BaseModel) -> int:
+    """Return one more than the largest token id that the tokenizer may write and the model has an embedding for."""
+    num_embeddings = int(base.model.get_input_embeddings().num_embeddings)
+    largest = int(max(base.tokenizer.get_vocab().values()))
+    return min(num_embeddings, largest + 1)
 
 
 def _decoder_layers(model: PreTrainedModel) -> nn.ModuleList | None:

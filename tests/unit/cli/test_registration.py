@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from transformers import GPTNeoForCausalLM
 
 from cli.composition import open_backends
 from cli.errors import CommandError
@@ -76,6 +77,37 @@ def test_reference_model_is_registered_with_the_base_model(directory, backends):
     assert (model.reference.source, model.reference.revision) == (str(directory), None)
     assert model.reference.weights_sha256 == model.weights_sha256
     assert backends.base_models.get("people/neo") == model
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"max_position_embeddings": 128}, "reads 128 tokens at most, fewer than the 256"),
+        ({"vocab_size": 200}, "embeds 200 tokens, fewer than the 257"),
+    ],
+)
+def test_reference_model_that_cannot_read_every_item_of_the_base_model_is_refused(
+    directory, backends, tmp_path, changes, reason
+):
+    config = tiny_model("gpt_neo").config
+    config.update(changes)
+    GPTNeoForCausalLM(config).save_pretrained(tmp_path / "reference")
+    byte_tokenizer().save_pretrained(tmp_path / "reference")
+
+    with pytest.raises(CommandError, match=reason):
+        register(replace(registration(directory), reference=str(tmp_path / "reference")), backends, now=START)
+
+    assert backends.base_models.list().data == ()
+
+
+def test_reference_model_needs_no_more_embeddings_than_a_base_model_that_lacks_some_itself(backends, tmp_path):
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens(["<never-used>"])
+    tiny_model("gpt_neo").save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    asked = replace(registration(tmp_path / "model"), reference=str(tmp_path / "model"))
+
+    assert register(asked, backends, now=START).reference is not None
 
 
 def test_reference_model_with_other_tokens_is_refused(directory, backends, tmp_path):
