@@ -157,13 +157,23 @@ def add_model(
 @models.command("list")
 def list_models(data_dir: DataDir = None) -> None:
     """Show the registered base models."""
-    table = Table("id", "architecture", "parameters", "context", "retain", "holdout", "source")
+    table = Table()
+    table.add_column("id", no_wrap=True)  # whole on any terminal: requests name it
+    for title in ("architecture", "parameters", "layers", "context", "retain", "holdout", "reference", "source"):
+        table.add_column(title)
     repository = open_backends(data_dir).base_models
     page = repository.list()
     while True:
         for model in page.data:
-            sizes = (model.num_parameters, model.max_tokens, model.num_retain_items, model.num_holdout_items)
-            table.add_row(model.id, model.architecture, *(f"{size:,}" for size in sizes), model.source)
+            sizes = (
+                model.num_parameters,
+                model.num_layers,
+                model.max_tokens,
+                model.num_retain_items,
+                model.num_holdout_items,
+            )
+            shown = ("?" if size is None else f"{size:,}" for size in sizes)
+            table.add_row(model.id, model.architecture, *shown, "yes" if model.reference else "no", model.source)
         if not page.has_more:
             break
         page = repository.list(after=page.data[-1].id)

@@ -13,6 +13,7 @@ _EXAMPLE: JsonDict = {
     "id": "people/neo-6m",
     "architecture": "GPTNeoForCausalLM",
     "num_parameters": 6000000,
+    "num_layers": 5,
     "revision": None,
     "weights_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "text_format": {
@@ -25,7 +26,8 @@ _EXAMPLE: JsonDict = {
     "num_retain_items": 400,
     "num_holdout_items": 0,
     "num_general_items": 0,
-    "methods": ["loku"],
+    "has_reference": False,
+    "methods": [*METHOD_OPTIONS],
     "limits": {
         "max_tokens": 256,
         "max_item_characters": 20000,
@@ -54,12 +56,16 @@ class BaseModelBody(Identified):
     model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [_EXAMPLE]})
     architecture: str
     num_parameters: int
+    num_layers: int | None = Field(description="Decoder layers, which some methods name; null if not known.")
     revision: str | None = Field(description="Commit of a hub model; null for a local one.")
     weights_sha256: str
     text_format: TextFormat
     num_retain_items: int = Field(description="0 means that a request must bring its own `retain`.")
     num_holdout_items: int
     num_general_items: int = Field(description="0 means that no general corpus is registered.")
+    has_reference: bool = Field(
+        description="Whether a model trained without what requests ask to be forgotten is registered, to compare with."
+    )
     methods: list[str] = Field(description="Names that `method.name` may have.")
     limits: RequestLimits
     created_at: Time
@@ -71,12 +77,14 @@ class BaseModelBody(Identified):
             id=model.id,
             architecture=model.architecture,
             num_parameters=model.num_parameters,
+            num_layers=model.num_layers,
             revision=model.revision,
             weights_sha256=model.weights_sha256,
             text_format=model.text_format,
             num_retain_items=model.num_retain_items,
             num_holdout_items=model.num_holdout_items,
             num_general_items=model.num_general_items,
+            has_reference=model.reference is not None,
             methods=list(METHOD_OPTIONS),
             limits=RequestLimits(
                 max_tokens=model.max_tokens,

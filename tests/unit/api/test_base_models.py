@@ -1,3 +1,4 @@
+from core.domain.base_model import ReferenceModel
 from core.domain.catalog import METHOD_OPTIONS
 from tests.fakes.examples import a_base_model
 from tests.unit.api.harness import problem
@@ -16,6 +17,18 @@ def test_get_shows_limits_and_methods_but_not_where_the_model_is_kept(client):
     assert body["methods"] == list(METHOD_OPTIONS)
     assert (body["num_retain_items"], body["architecture"]) == (400, "GPTNeoForCausalLM")
     assert "/models/neo-6m" not in response.text
+
+
+def test_get_tells_the_layers_and_whether_there_is_a_reference_but_not_where_it_is_kept(world, client):
+    reference = ReferenceModel(source="/models/retrained", revision=None, weights_sha256="cd" * 32)
+    world.base_models.add(a_base_model("with").model_copy(update={"reference": reference, "num_layers": None}))
+
+    response = client.get("/v1/base-models/with")
+    without = client.get("/v1/base-models/people/neo-6m").json()
+
+    assert (response.json()["has_reference"], response.json()["num_layers"]) == (True, None)
+    assert "retrained" not in response.text
+    assert (without["has_reference"], without["num_layers"]) == (False, 5)
 
 
 def test_get_takes_an_id_with_an_encoded_slash(client):

@@ -9,6 +9,7 @@ from cli.composition import open_backends
 from cli.errors import CommandError
 from cli.main import app, commands
 from core.domain.api_key import key_id_of, matches
+from core.domain.base_model import ReferenceModel
 from core.domain.catalog import METHOD_OPTIONS
 from tests.fakes.examples import a_base_model
 
@@ -72,6 +73,20 @@ def test_registered_models_are_listed(tmp_path):
     printed = CliRunner().invoke(commands, ["models", "list", "--data-dir", str(tmp_path / "d")])
 
     assert "people/neo" in printed.stdout
+
+
+def test_models_are_listed_with_their_layers_and_whether_they_have_a_reference(tmp_path):
+    reference = ReferenceModel(source="/models/retrained", revision=None, weights_sha256="cd" * 32)
+    repository = open_backends(tmp_path / "d").base_models
+    repository.add(a_base_model("alone").model_copy(update={"num_layers": None}))
+    repository.add(a_base_model("compared").model_copy(update={"reference": reference, "num_layers": 7}))
+
+    arguments = ["models", "list", "--data-dir", str(tmp_path / "d")]
+    printed = CliRunner().invoke(commands, arguments, env={"COLUMNS": "200"})
+
+    rows = {line.split("│")[1].strip(): line.split("│") for line in printed.stdout.splitlines() if line.count("│") > 8}
+    assert [cell.strip() for cell in rows["compared"][4:9:4]] == ["7", "yes"]
+    assert [cell.strip() for cell in rows["alone"][4:9:4]] == ["?", "no"]
 
 
 def test_model_without_a_pin_is_refused_before_anything_is_loaded(tmp_path):
