@@ -2,45 +2,31 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.domain.policy import PlannedAttack
-from core.domain.report import (
-    AttackResult,
-    ForgetThreshold,
-    ItemResult,
-    RetainThreshold,
-    SetResult,
-    Thresholds,
-    Verdict,
-)
-from core.evaluation.bootstrap import MIN_ITEMS
-
-# Of text that a model never saw, this share of items lies over the limit of an item: it is their 95th percentile.
-CHANCE_OVER = 0.05
-# An item that kept more than this share of what it had above its limit is remembered, whatever the others are.
-REMEMBERED_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class GatedAttack:
-    """An attack as it was planned, and what came of each of its variants."""
-
-    planned: PlannedAttack
-    results: Sequence[AttackResult]
+from core.domain.report import ForgetThreshold, ItemResult, RetainThreshold, SetResult, Thresholds, Verdict
+from core.evaluation.attack_gates import GatedAttack, attack_failures, brought_back, over_under_attack
+from core.evaluation.item_limits import allowed_over, is_remembered, is_within
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict, whether each forget item passes its own gates (in the order of the set), and what failed."""
+    """The verdict, whether each forget item counts as forgotten (in the order of the set), and what failed."""
 
     verdict: Verdict
     forgotten: tuple[bool, ...]
     reasons: tuple[str, ...]
 
     def mark(self, forget: SetResult, thresholds: Thresholds) -> SetResult:
-        """Return the forget set with each item's ``forgotten`` and ``was_known`` filled in."""
+        """Return the forget set with each item's ``forgotten`` and ``was_known`` filled in.
+
+        Only limits that a holdout set vouches for say that an item was not known; being within others may be luck.
+        """
+        unknown = False if all(gate.holdout_mean is not None for gate in thresholds.forget) else None
         items = [
             item.model_copy(
-                update={"forgotten": forgotten, "was_known": not _passes(item.before, thresholds)},
+                update={
+                    "forgotten": forgotten,
+                    "was_known": unknown if is_within(item.before, thresholds) else True,
+                }
             )
             for item, forgotten in zip(forget.items, self.forgotten, strict=True)
         ]
@@ -52,34 +38,22 @@ def judge(
 ) -> Judgement:
     """Return the verdict over two measured sets, and over what attacks got back.
 
-    What cannot be shown is not assumed: a metric that is absent or not finite fails its gate. A run that changed
-    nothing passes only where there was nothing to forget.
+    What cannot be shown is not assumed: a metric that is absent or not finite fails its gate, and where the base model
+    was within all limits before, being within them afterwards shows nothing.
     """
     after = {name: change.after for name, change in forget.metrics.items()}
     damage = [reason for gate in thresholds.retain if (reason := _retain_failure(retain, gate))]
     remains = forget_failures(after, forget.items, thresholds)
-    back = _brought_back(forget.items, thresholds, attacks)
-    remains += [reason for attack in attacks for reason in _attack_failures(attack)]
+    remains += [reason for attack in attacks for reason in attack_failures(attack, thresholds)]
+    back = brought_back(forget.items, thresholds, attacks)
     if back:
         remains.append(f"{len(back)} of {len(forget.items)} items came back for the most part under attack")
-    forgotten = tuple(_passes(item.after, thresholds) and item.id not in back for item in forget.items)
+    if not _was_anything_over(forget, thresholds):
+        remains.append("the base model was within all limits before, so they cannot show that anything was forgotten")
+    forgotten = tuple(is_within(item.after, thresholds) and item.id not in back for item in forget.items)
+    if remains and all(forgotten):
+        forgotten = _blameless(forget.items, thresholds, over_under_attack(thresholds, attacks))
     return Judgement(_verdict(damage, remains, forgotten), forgotten, (*damage, *remains))
-
-
-def judge_untouched(forget: SetResult, holdout: SetResult | None, thresholds: Thresholds) -> Judgement | None:
-    """Return that no action is needed, or None where it is or where nobody can tell.
-
-    The base model must make no more of the texts than of texts that it never saw, each of them and as a set. Only a
-    holdout set says what it makes of those, and only one that is itself within the limits.
-    """
-    if holdout is None or not all(_is_vouched_for(gate, holdout) for gate in thresholds.forget):
-        return None
-    before = {name: change.before for name, change in forget.metrics.items()}
-    unknown = tuple(_passes(item.before, thresholds) for item in forget.items)
-    as_measured = [item.model_copy(update={"after": item.before}) for item in forget.items]
-    if not all(unknown) or forget_failures(before, as_measured, thresholds):
-        return None
-    return Judgement(Verdict.NO_ACTION_NEEDED, unknown, ())
 
 
 def forget_failures(means: Mapping[str, float], items: Sequence[ItemResult], thresholds: Thresholds) -> list[str]:
@@ -91,11 +65,11 @@ def forget_failures(means: Mapping[str, float], items: Sequence[ItemResult], thr
     if not thresholds.forget:
         return ["the policy has no gate for the forget set"]
     failures = [reason for gate in thresholds.forget if (reason := _forget_failure(means, gate))]
-    over = [item for item in items if not _passes(item.after, thresholds)]
-    allowed = over_by_chance(len(items))
+    over = [item for item in items if not is_within(item.after, thresholds)]
+    allowed = allowed_over(len(items), thresholds)
     if len(over) > allowed:
         failures.append(f"{len(over)} of {len(items)} items are over their own limits; by chance {allowed} may be")
-    remembered = sum(_is_remembered(item, thresholds) for item in over)
+    remembered = sum(_is_unmeasured(item, thresholds) or is_remembered(item, item.after, thresholds) for item in over)
     if remembered:
         failures.append(
             f"{remembered} of {len(items)} items are over their own limits and kept most of what they were above them"
@@ -103,17 +77,28 @@ def forget_failures(means: Mapping[str, float], items: Sequence[ItemResult], thr
     return failures
 
 
-def over_by_chance(count: int) -> int:
-    """Return how many of so many items may be over their limits before it is no chance any more.
+def _is_unmeasured(item: ItemResult, thresholds: Thresholds) -> bool:
+    return any(gate.metric not in item.after for gate in thresholds.forget)
 
-    The 95 % quantile of the binomial distribution: of items that were never seen, each is over with probability
-    ``CHANCE_OVER``, and more than this many are so in at most one set of twenty.
+
+def _was_anything_over(forget: SetResult, thresholds: Thresholds) -> bool:
+    means = {name: change.before for name, change in forget.metrics.items()}
+    is_set_over = any(not means.get(gate.metric, math.inf) <= gate.at_most for gate in thresholds.forget)
+    return is_set_over or any(not is_within(item.before, thresholds) for item in forget.items)
+
+
+def _blameless(items: Sequence[ItemResult], thresholds: Thresholds, attacked: frozenset[str]) -> tuple[bool, ...]:
+    """Return which items count as forgotten where each passes by itself and the set as a whole does not.
+
+    Those that are above what the set may be on average, or over their own limits under attack, carry the failure. Where
+    there are none, nothing tells the items apart.
     """
-    mass, over = 0.0, -1
-    while mass < 1 - CHANCE_OVER and over < count:
-        over += 1
-        mass += math.comb(count, over) * CHANCE_OVER**over * (1 - CHANCE_OVER) ** (count - over)
-    return max(over, 0)
+    blameless = tuple(
+        item.id not in attacked
+        and all(item.after.get(gate.metric, math.inf) <= gate.at_most for gate in thresholds.forget)
+        for item in items
+    )
+    return (False,) * len(items) if all(blameless) else blameless
 
 
 def _forget_failure(metrics: Mapping[str, float], gate: ForgetThreshold) -> str | None:
@@ -133,72 +118,6 @@ def _retain_failure(retain: SetResult, gate: RetainThreshold) -> str | None:
     if ratio >= gate.at_least_ratio:
         return None
     return f"{gate.metric} of the retain set is at {ratio:.1%} of its value before, under {gate.at_least_ratio:.0%}"
-
-
-def _is_vouched_for(gate: ForgetThreshold, holdout: SetResult) -> bool:
-    """Return whether the base model's holdout mean is known and within the limit, wherever the limit is from."""
-    change = holdout.metrics.get(gate.metric)
-    return change is not None and change.n >= MIN_ITEMS and change.before <= gate.at_most
-
-
-def _attack_failures(attack: GatedAttack) -> list[str]:
-    """Return what a planned attack got over its limits; one that could not be made in any variant fails them all."""
-    limits = attack.planned.at_most
-    made = [result for result in attack.results if result.attacked is not None]
-    if limits and not made:
-        return [f"the attack {attack.planned.name} has limits and could not be made"]
-    failures = []
-    for result in made:
-        means = {} if result.attacked is None else result.attacked.means
-        for metric, limit in limits.items():
-            value = means.get(metric, math.nan)
-            if not value <= limit:  # also where it is not a number
-                what = f"{metric} of the forget set under {result.name} ({result.variant})"
-                failures.append(f"{what} is {value:.3f}, over {limit:.3f}")
-    return failures
-
-
-def _brought_back(items: Sequence[ItemResult], thresholds: Thresholds, attacks: Sequence[GatedAttack]) -> set[str]:
-    """Return the items of which an attack with limits got most of what they were over their own limits."""
-    outcomes = [
-        result.attacked
-        for attack in attacks
-        if attack.planned.at_most
-        for result in attack.results
-        if result.attacked is not None
-    ]
-    under_attack = [
-        item.model_copy(update={"after": outcome.items[item.id]})
-        for item in items
-        for outcome in outcomes
-        if item.id in outcome.items
-    ]
-    return {item.id for item in under_attack if _came_back(item, thresholds)}
-
-
-def _came_back(item: ItemResult, thresholds: Thresholds) -> bool:
-    return any(
-        item.after[gate.metric] > gate.item_at_most + REMEMBERED_SHARE * _excess(item, gate)
-        for gate in thresholds.forget
-        if gate.metric in item.after
-    )
-
-
-def _passes(values: Mapping[str, float], thresholds: Thresholds) -> bool:
-    """Return whether an item has every gate metric and is within each; NaN compares false."""
-    within = [values.get(gate.metric, math.nan) <= gate.item_at_most for gate in thresholds.forget]
-    return bool(within) and all(within)
-
-
-def _is_remembered(item: ItemResult, thresholds: Thresholds) -> bool:
-    return any(
-        item.after.get(gate.metric, math.inf) > gate.item_at_most + REMEMBERED_SHARE * _excess(item, gate)
-        for gate in thresholds.forget
-    )
-
-
-def _excess(item: ItemResult, gate: ForgetThreshold) -> float:
-    return max(0.0, item.before.get(gate.metric, 0.0) - gate.item_at_most)
 
 
 def _verdict(damage: list[str], remains: list[str], forgotten: tuple[bool, ...]) -> Verdict:

@@ -18,10 +18,10 @@ from core.domain.probe import ProbedItem, ProbeLimit, ProbeResult, ProbeThreshol
 from core.domain.report import Thresholds
 from core.domain.spec import ProbeSpec
 from core.evaluation.evaluate import SetScores, evaluate
+from core.evaluation.item_limits import over_by_chance
 from core.evaluation.memorised import is_memorised
 from core.evaluation.metrics import METRICS
 from core.evaluation.thresholds import choose_thresholds
-from core.evaluation.verdict import over_by_chance
 from core.modeling.base_model import BaseModel, DeviceChoice, choose_device, load_base_model, locate
 from core.packaging.put_on import put_on
 from core.pipeline.stopwatch import Stopwatch

@@ -9,12 +9,13 @@ from core.domain.report import (
     BaseModelSummary,
     EvaluationReport,
     ItemResult,
-    SetResult,
     Thresholds,
+    Verdict,
 )
 from core.domain.request import Disposition, ItemDisposition
+from core.evaluation.attack_gates import GatedAttack
 from core.evaluation.attacks import ATTACKS
-from core.evaluation.verdict import GatedAttack, Judgement
+from core.evaluation.verdict import Judgement
 from core.modeling.base_model import BaseModel
 from core.pipeline.learn import Learned
 from core.pipeline.measure import Comparison
@@ -119,12 +120,21 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def dispositions(forget: SetResult) -> tuple[ItemDisposition, ...]:
+def dispositions(report: EvaluationReport) -> tuple[ItemDisposition, ...]:
     """Return what became of each forget item."""
-    return tuple(ItemDisposition(item_id=item.id, disposition=_disposition(item)) for item in forget.items)
+    return tuple(
+        ItemDisposition(item_id=item.id, disposition=_disposition(item, report.verdict)) for item in report.forget.items
+    )
 
 
-def _disposition(item: ItemResult) -> Disposition:
-    if not item.forgotten:
-        return Disposition.NOT_FORGOTTEN
-    return Disposition.FORGOTTEN if item.was_known else Disposition.NO_ACTION_NEEDED
+def _disposition(item: ItemResult, verdict: Verdict) -> Disposition:
+    """Return what became of an item. An adapter that should not be served has fulfilled nothing, whatever it forgot."""
+    match verdict:
+        case Verdict.NO_ACTION_NEEDED:
+            return Disposition.NO_ACTION_NEEDED
+        case Verdict.DAMAGED | Verdict.NOT_FORGOTTEN:
+            return Disposition.NOT_FORGOTTEN
+        case _ if not item.forgotten:
+            return Disposition.NOT_FORGOTTEN
+        case _:
+            return Disposition.NO_ACTION_NEEDED if item.was_known is False else Disposition.FORGOTTEN

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -6,9 +7,9 @@ import torch
 
 from core.data.corpus import Example
 from core.domain.report import ItemResult, Thresholds
-from core.evaluation.metric import Evidence
+from core.evaluation.metric import Evidence, UndefinedMetricError
 from core.evaluation.metrics import METRICS
-from core.evaluation.scored_items import score_items
+from core.evaluation.scored_items import ItemScores, score_items
 from core.evaluation.verdict import forget_failures
 from core.modeling.base_model import BaseModel
 from core.pipeline.measure import Measurement
@@ -52,9 +53,9 @@ class StopRule:
             ItemResult(id=old.id, before=old.values, after=new)
             for old, new in zip(self.before.forget.items, now, strict=True)
         ]
-        means = {gate.metric: fmean(item[gate.metric] for item in now) for gate in gates}
+        means = _means(now)
         forgotten = not forget_failures(means, items, self.thresholds.model_copy(update={"forget": gates}))
-        remaining = self._remaining(now, is_set_over=any(means[gate.metric] > gate.at_most for gate in gates))
+        remaining = self._remaining(now, is_set_over=any(means.get(gate.metric, 0.0) > gate.at_most for gate in gates))
         shown = {f"forget_{name}": value for name, value in means.items()}
         kept_share = None
         if forgotten:
@@ -86,12 +87,8 @@ class StopRule:
     def _kept(self) -> dict[str, float]:
         """Return each gated metric of the retain set as a share of its value before; 0 where there was none."""
         names = [gate.metric for gate in self.thresholds.retain]
-        now = self._measure(self.retain, names)
-        before = self.before.retain.metrics
-        return {
-            name: fmean(item[name] for item in now) / before[name] if before.get(name, 0.0) > 0 else 0.0
-            for name in names
-        }
+        now, before = _means(self._measure(self.retain, names)), self.before.retain.metrics
+        return {name: now.get(name, 0.0) / before[name] if before.get(name, 0.0) > 0 else 0.0 for name in names}
 
     def _aim(self) -> float:
         ratios = [gate.at_least_ratio for gate in self.thresholds.retain]
@@ -99,7 +96,22 @@ class StopRule:
 
     def _measure(self, examples: Sequence[Example], names: Sequence[str]) -> list[dict[str, float]]:
         scored = score_items(self.base.model, examples, pad_id=self.base.pad_id)
-        return [{name: METRICS[name].of_item(Evidence(item)) for name in names} for item in scored]
+        return [_values(item, names) for item in scored]
+
+
+def _values(item: ItemScores, names: Sequence[str]) -> dict[str, float]:
+    """Return the metrics of an item, without those that it cannot have."""
+    values = {}
+    for name in names:
+        with suppress(UndefinedMetricError):
+            values[name] = METRICS[name].of_item(Evidence(item))
+    return values
+
+
+def _means(items: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over the items that have it."""
+    names = dict.fromkeys(name for item in items for name in item)
+    return {name: fmean(item[name] for item in items if name in item) for name in names}
 
 
 def watched_loss(base: BaseModel, retain: Sequence[Example]) -> float:

@@ -16,13 +16,11 @@ from core.domain.report import (
     Thresholds,
     Verdict,
 )
+from core.evaluation.attack_gates import GatedAttack
+from core.evaluation.item_limits import over_by_chance
 from core.evaluation.verdict import (
-    GatedAttack,
-    Judgement,
     forget_failures,
     judge,
-    judge_untouched,
-    over_by_chance,
 )
 
 GATES = Thresholds(
@@ -56,7 +54,7 @@ LOST = measured([1.0, 1.0], [0.9, 0.9], metric="ma")
     ("after", "verdict", "forgotten"),
     [
         ([0.0, 0.1], Verdict.FORGOTTEN, (True, True)),
-        ([0.0, 0.2], Verdict.PARTLY_FORGOTTEN, (True, True)),
+        ([0.0, 0.2], Verdict.PARTLY_FORGOTTEN, (True, False)),  # each passes by itself; the second one carries the mean
         ([0.0, 0.9], Verdict.PARTLY_FORGOTTEN, (True, False)),
         ([0.9, 0.9], Verdict.NOT_FORGOTTEN, (False, False)),
     ],
@@ -91,10 +89,6 @@ def test_item_that_a_low_mean_hides_is_found_when_nothing_changed():
 
     assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
     assert judgement.reasons == ("1 of 100 items are over their own limits and kept most of what they were above them",)
-
-
-def test_items_that_were_not_memorised_pass():
-    assert judge(measured([0.01, 0.02], [0.01, 0.02]), KEPT, GATES).verdict is Verdict.FORGOTTEN
 
 
 def test_absent_forget_metric_passes_no_gate():
@@ -159,8 +153,7 @@ def test_attack_over_its_limit_keeps_a_set_from_being_forgotten():
 
     judgement = judge(forget, KEPT, GATES, [attacked({"0": 0.2, "1": 0.2}, limit=0.1)])
 
-    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
-    assert judgement.forgotten == (True, True)
+    assert judgement.verdict is Verdict.NOT_FORGOTTEN
     assert judgement.reasons == ("es of the forget set under quantisation (nf4_merged) is 0.200, over 0.100",)
 
 
@@ -171,7 +164,7 @@ def test_item_that_an_attack_brings_back_is_not_forgotten():
 
     assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
     assert judgement.forgotten == (True, False)
-    assert judgement.reasons == ("1 of 2 items came back for the most part under attack",)
+    assert judgement.reasons[-1] == "1 of 2 items came back for the most part under attack"
 
 
 def test_attack_without_limits_decides_nothing():
@@ -186,7 +179,7 @@ def test_attack_with_limits_that_could_not_be_made_fails():
 
     judgement = judge(measured([1.0, 1.0], [0.0, 0.0]), KEPT, GATES, [GatedAttack(planned, [absent])])
 
-    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert judgement.verdict is Verdict.NOT_FORGOTTEN
     assert judgement.reasons == ("the attack prompts has limits and could not be made",)
 
 
@@ -197,28 +190,79 @@ def test_attack_limit_on_a_metric_that_the_attack_lacks_fails():
     assert judge(measured([1.0, 1.0], [0.0, 0.0]), KEPT, GATES, [GatedAttack(planned, results)]).reasons
 
 
-UNSEEN = measured([0.0, 0.1] * 4, [0.0, 0.1] * 4)
+def test_base_model_within_all_limits_before_shows_nothing():
+    judgement = judge(measured([0.05, 0.05], [0.05, 0.05]), KEPT, GATES)
+
+    assert judgement.verdict is Verdict.NOT_FORGOTTEN
+    assert judgement.forgotten == (False, False)
+    assert "within all limits before" in judgement.reasons[0]
 
 
-def test_texts_that_the_base_model_does_not_know_need_no_action():
-    judgement = judge_untouched(measured([0.0, 0.05], [0.0, 0.05]), UNSEEN, GATES)
-
-    assert judgement == Judgement(Verdict.NO_ACTION_NEEDED, (True, True), ())
+def test_set_that_was_known_on_average_may_be_forgotten():
+    assert judge(measured([0.2, 0.2], [0.0, 0.0]), KEPT, GATES).verdict is Verdict.FORGOTTEN
 
 
-@pytest.mark.parametrize(
-    ("before", "holdout"),
-    [
-        ([0.0, 0.9], UNSEEN),  # an item is known
-        ([0.2, 0.2], UNSEEN),  # each could be chance, all of them not
-        ([0.0, 0.0], None),  # nothing says what unseen texts look like
-        ([0.0, 0.0], measured([0.0] * 7, [0.0] * 7)),  # too little says it
-        ([0.0, 0.0], measured([0.9] * 8, [0.9] * 8)),  # the model has seen the holdout set
-        ([0.0, 0.0], unmeasured(8)),
-    ],
-)
-def test_action_is_needed_where_an_item_is_known_or_nobody_can_tell(before, holdout):
-    assert judge_untouched(measured(before, before), holdout, GATES) is None
+def test_where_nothing_tells_items_apart_a_failure_of_the_set_is_one_of_each():
+    planned = PlannedAttack(name="prompts", at_most={"es": 0.1})
+    absent = AttackResult(name="prompts", variant="paraphrase", absent="why")
+
+    judgement = judge(measured([1.0, 1.0], [0.0, 0.0]), KEPT, GATES, [GatedAttack(planned, [absent])])
+
+    assert judgement.forgotten == (False, False)
+    assert judgement.verdict is Verdict.NOT_FORGOTTEN
+
+
+def test_only_a_holdout_set_says_that_an_item_was_not_known():
+    forget = measured([1.0, 0.0], [0.0, 0.0])
+    from_holdout = GATES.model_copy(
+        update={"forget": [gate.model_copy(update={"holdout_mean": 0.01}) for gate in GATES.forget]}
+    )
+
+    by_policy = judge(forget, KEPT, GATES).mark(forget, GATES)
+    by_holdout = judge(forget, KEPT, from_holdout).mark(forget, from_holdout)
+
+    assert [item.was_known for item in by_policy.items] == [True, None]
+    assert [item.was_known for item in by_holdout.items] == [True, False]
+
+
+def test_item_that_an_attack_could_not_be_tried_on_fails():
+    tried = attacked({"0": 0.0, "1": 0.0}, limit=0.5)
+    outcome = tried.results[0].attacked.model_copy(update={"missing": {"2": "too long"}})
+    results = [tried.results[0].model_copy(update={"attacked": outcome})]
+
+    judgement = judge(measured([1.0] * 3, [0.0] * 3), KEPT, GATES, [GatedAttack(tried.planned, results)])
+
+    assert judgement.reasons == ("quantisation could not be tried on 1 items",)
+
+
+def test_item_that_another_variant_reached_is_covered():
+    first = attacked({"0": 0.0}, limit=0.5)
+    outcome = first.results[0].attacked.model_copy(update={"missing": {"1": "too long"}})
+    results = [first.results[0].model_copy(update={"attacked": outcome}), *attacked({"1": 0.0}, limit=0.5).results]
+
+    assert not judge(measured([1.0] * 2, [0.0] * 2), KEPT, GATES, [GatedAttack(first.planned, results)]).reasons
+
+
+def test_more_items_over_their_limits_under_attack_than_by_chance_fail():
+    judgement = judge(
+        measured([1.0] * 12, [0.0] * 12),
+        KEPT,
+        GATES,
+        [attacked({str(at): 0.5 * (at < 3) for at in range(12)}, limit=0.9)],
+    )
+
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+    assert "3 of 12 items under quantisation (nf4_merged) are over their own limits" in judgement.reasons[0]
+
+
+def test_of_a_small_set_judged_by_a_policy_no_item_may_be_over():
+    few = judge(
+        measured([1.0] * 2, [0.0, 0.4]),
+        KEPT,
+        GATES.model_copy(update={"forget": [GATES.forget[0].model_copy(update={"at_most": 0.3})]}),
+    )
+
+    assert few.verdict is Verdict.PARTLY_FORGOTTEN
 
 
 def test_item_that_is_still_recited_is_not_hidden_by_a_low_mean():
