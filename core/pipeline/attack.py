@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, cast
 from core.domain.items import TextItem
 from core.domain.policy import PlannedAttack
 from core.evaluation.attack import NO_MEMORY, NO_REFERENCE, Attack, AttackScene
+from core.evaluation.attack_gates import GatedAttack
 from core.evaluation.attacks import ATTACKS
-from core.evaluation.verdict import GatedAttack
 from core.modeling.adapter import Adapter
 from core.modeling.base_model import BaseModel
 from core.pipeline.reference import Reference, brought

@@ -11,7 +11,8 @@ from core.domain.options import TrainedOptions
 from core.domain.policy import POLICIES
 from core.domain.report import EvaluationReport
 from core.evaluation.thresholds import choose_thresholds
-from core.evaluation.verdict import judge, judge_untouched
+from core.evaluation.untouched import judge_untouched
+from core.evaluation.verdict import judge
 from core.modeling.base_model import choose_device, load_base_model, locate
 from core.packaging.report_page import render
 from core.packaging.verify import Probe
@@ -59,7 +60,7 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         before = measure(base, ideal)
         thresholds = choose_thresholds(policy, before.holdout)
         untouched = compared(before, before, ideal)
-        unneeded = judge_untouched(untouched.forget, untouched.holdout, thresholds)
+        unneeded = judge_untouched(untouched.forget, untouched.holdout, thresholds, untouched.membership)
 
     if unneeded is not None:
         facts = Facts(unneeded, thresholds, untouched, watch.seconds)
@@ -86,7 +87,7 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
 
 def _outcome(adapter_zip: Path | None, report: EvaluationReport, watch: Stopwatch) -> RunOutcome:
     timed = report.model_copy(update={"timings_seconds": watch.seconds})
-    return RunOutcome(adapter_zip, timed, render(timed), dispositions(timed.forget))
+    return RunOutcome(adapter_zip, timed, render(timed), dispositions(timed))
 
 
 def _learn(
