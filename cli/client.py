@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cli.errors import CommandError, UnansweredError
 from cli.settings import ClientSettings
+from core.domain.states import JobState
 
 _READS = ConfigDict(frozen=True, extra="ignore")  # the contract grows by addition
 _AWAY = frozenset({502, 503, 504})  # a proxy says so while the API behind it restarts
@@ -40,6 +41,12 @@ class JobView(BaseModel):
     progress: Progress
     attempts: int
     error: Failure | None
+    has_adapter: bool | None = None  # None: an API that does not say yet
+
+    @property
+    def needed_no_action(self) -> bool:
+        """Whether the job found that the base model does not know the texts, so that nothing was trained."""
+        return self.status == JobState.SUCCEEDED and self.has_adapter is False
 
 
 class EventView(BaseModel):

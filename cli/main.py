@@ -225,7 +225,7 @@ def submit(
 def watch(job_id: str, url: Url = None, key: Key = None) -> None:
     """Follow a job until it ends.
 
-    Exit code: 0, it succeeded; 1, it failed or was cancelled; 3, how it ended is not known.
+    Exit code: 0, it succeeded, or no action was needed; 1, it failed or was cancelled; 3, how it ended is not known.
     The last is for no key, a refusal, or no answer for a minute; the job goes on meanwhile.
     """
     try:

@@ -14,6 +14,7 @@ T = TypeVar("T")
 _LOOK_EVERY_SECONDS = 0.5
 _ASK_AGAIN_EVERY_SECONDS = 5.0  # the Retry-After of the API
 _PATIENCE_SECONDS = 60.0  # an API or a proxy has restarted by then
+_NO_ACTION = "no action needed: the base model does not know these texts, so it serves as it is; the report says why"
 _STYLES = {"info": "", "warning": "yellow", "error": "red"}
 
 
@@ -27,7 +28,8 @@ def watch(
 ) -> JobView:
     """Print a job's events as they come, under a bar of its present stage, and return the job once it has ended.
 
-    A job runs for hours and an API restarts in between, so a call without an answer is repeated for a minute.
+    A job that needed no action is said to have needed none. One runs for hours and an API restarts in between, so a
+    call without an answer is repeated for a minute.
 
     Raises:
         UnansweredError: there was no answer for a minute.
@@ -50,6 +52,8 @@ def watch(
                     console.print(_line(event), style=_STYLES[event.level], highlight=False, markup=False)
                 seen = events[-1].seq
             if job.is_terminal:
+                if job.needed_no_action:
+                    console.print(_NO_ACTION)
                 return job
             if job.stage != stage:
                 stage = job.stage

@@ -22,6 +22,7 @@ _EXAMPLE: JsonDict = {
     "base_model": "people/neo-6m",
     "method": LokuOptions().model_dump(mode="json"),
     "policy": current(DEFAULT_POLICY).name,
+    "has_adapter": False,
     "adapter_version": None,
     "created_at": "2026-01-02T03:04:05Z",
     "started_at": "2026-01-02T03:04:07Z",
@@ -65,6 +66,10 @@ class JobBody(Identified):
     base_model: str
     method: MethodOptions = Field(description="The method with all its options, defaults included.")
     policy: str = Field(description="What is measured and must be shown: one of GET /v1/policies, with its version.")
+    has_adapter: bool = Field(
+        description="Whether there is an adapter to download. A job that succeeded without one had nothing to do: the "
+        "base model did not know the texts."
+    )
     adapter_version: str | None = Field(description="Version of the adapter in its lineage.")
     created_at: Time
     started_at: Time | None
@@ -84,6 +89,7 @@ class JobBody(Identified):
             base_model=job.spec.base_model,
             method=job.unlearning.method,
             policy=job.unlearning.policy,
+            has_adapter=job.package is not None and job.package.adapter is not None,
             adapter_version=None,
             created_at=job.created_at,
             started_at=job.started_at,

@@ -21,6 +21,7 @@ def test_get_shows_a_queued_job(world, client):
         "attempts": 0,
         "error": None,
         "base_model": "people/neo-6m",
+        "has_adapter": False,
         "adapter_version": None,
         "created_at": "2026-01-02T03:04:06.678901Z",
         "started_at": None,
@@ -44,6 +45,14 @@ def test_get_shows_why_a_job_failed(world, client):
     body = client.get(f"/v1/jobs/{running.id}").json()
     assert (body["status"], body["is_terminal"]) == ("failed", True)
     assert body["error"] == {"code": "diverged", "message": "the loss is not a number"}
+
+
+def test_get_tells_a_job_that_needed_no_action_by_its_lack_of_an_adapter(world, client):
+    trained, untouched = world.succeed(world.add_job()), world.end_without_action(world.add_job())
+
+    bodies = [client.get(f"/v1/jobs/{job.id}").json() for job in (trained, untouched)]
+
+    assert [(body["status"], body["has_adapter"]) for body in bodies] == [("succeeded", True), ("succeeded", False)]
 
 
 def test_get_of_an_unknown_job_is_404_without_its_id(client):

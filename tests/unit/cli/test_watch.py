@@ -47,6 +47,27 @@ def test_every_event_is_printed_once_also_over_several_pages():
     assert "forget_loss=0.1235" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_said"),
+    [
+        ({"has_adapter": False}, True),
+        ({"has_adapter": True}, False),
+        ({}, False),
+        ({"status": "failed", "has_adapter": False}, False),
+    ],
+)
+def test_a_job_that_needed_no_action_is_said_to_have_needed_none(changes, is_said):
+    def handler(request):
+        return httpx.Response(200, json={"data": []} if request.url.path.endswith("/events") else JOB | changes)
+
+    printed = io.StringIO()
+    client = ApiClient(httpx.Client(base_url="http://lethe", transport=httpx.MockTransport(handler)))
+
+    watch(client, "job_1", Console(file=printed, width=100))
+
+    assert ("no action needed" in printed.getvalue()) is is_said
+
+
 class FakeTime:
     """A clock that only sleeping moves."""
 
