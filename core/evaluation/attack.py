@@ -1,8 +1,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from core.data.corpus import AnyItem, Example, ItemEncoder
 from core.domain.items import FactItem, PairItem
 from core.domain.report import AttackOutcome, AttackPoint, AttackResult
-from core.evaluation.evaluate import evaluate
+from core.evaluation.evaluate import MeasuredItem, evaluate
 from core.evaluation.metrics import METRICS
 from core.modeling.adapter import Adapter
 from core.modeling.base_model import BaseModel
@@ -18,8 +18,15 @@ from core.modeling.base_model import BaseModel
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+T = TypeVar("T")
+# A model of a scene on which nothing is tried; the original one is the unlearned one with its adapter switched off.
+Bystander = Literal["unlearned", "original", "reference"]
+
 # What is asked of an item under attack. Both are largest where most is remembered.
 LEAKS = {name: METRICS[name] for name in ("extraction_strength", "exact_memorization")}
+
+# A token that passes forward and backward costs three times one that passes forward.
+BACKWARD_COST = 3
 
 NO_REFERENCE = "no reference model was given"
 NO_MEMORY = "the device has too little memory for it"
@@ -47,6 +54,10 @@ class AttackScene:
     reference: PreTrainedModel | None = None  # one that never saw the forget items, with the same tokenizer
     no_reference: str = NO_REFERENCE  # why there is none, where there is none
 
+    _plain: dict[tuple[Bystander, Example], MeasuredItem] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
     def __post_init__(self) -> None:
         """Refuse ids that are there twice."""
         if len({str(item.id) for item in self.forget}) < len(self.forget):
@@ -61,6 +72,31 @@ class AttackScene:
     def num_models(self) -> int:
         """How many models an attack is made on."""
         return 1 if self.reference is None else 2
+
+    def plain_leak(self, bystander: Bystander, examples: Sequence[Example]) -> AttackOutcome:
+        """Return what the items leak without any attack.
+
+        Attacks and their variants ask for much the same, so the scene keeps what it has measured.
+        """
+        new = [example for example in dict.fromkeys(examples) if (bystander, example) not in self._plain]
+        if new:
+            with self._as_it_is(bystander) as model:
+                measured = evaluate(model, new, pad_id=self.base.pad_id, metrics=LEAKS).items
+            self._plain.update({(bystander, example): item for example, item in zip(new, measured, strict=True)})
+        return _leaked([self._plain[bystander, example] for example in examples])
+
+    @contextmanager
+    def _as_it_is(self, bystander: Bystander) -> Iterator[PreTrainedModel]:
+        match bystander:
+            case "unlearned":
+                yield self.model
+            case "original":
+                with self.adapter.disabled():
+                    yield self.model
+            case "reference":
+                if self.reference is None:
+                    raise NoAttackError(self.no_reference)
+                yield self.reference
 
 
 class Attack(Protocol):
@@ -119,7 +155,10 @@ def attempted() -> Iterator[None]:
 
 def leak(model: PreTrainedModel, examples: Sequence[Example], *, pad_id: int) -> AttackOutcome:
     """Return what the items leak under a model as it is. Examples of one id are several attempts at one item."""
-    measured = evaluate(model, examples, pad_id=pad_id, metrics=LEAKS).items
+    return _leaked(evaluate(model, examples, pad_id=pad_id, metrics=LEAKS).items)
+
+
+def _leaked(measured: Sequence[MeasuredItem]) -> AttackOutcome:
     missing = {item.id: reason for item in measured for reason in item.absent.values()}
     return worst(((item.id, item.values) for item in measured), missing=missing)
 
@@ -150,6 +189,12 @@ def worst(
         missing={name: reason for name, reason in (missing or {}).items() if name not in items},
         curve=list(curve),
     )
+
+
+def drawn(items: Sequence[T], *, at_most: int, seed: int) -> list[T]:
+    """Return at most so many of the items, in order, always the same ones for the same seed."""
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed)).tolist()
+    return [items[place] for place in sorted(order[:at_most])]
 
 
 def num_tokens(examples: Iterable[Example]) -> int:

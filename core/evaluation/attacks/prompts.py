@@ -14,7 +14,7 @@ from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import FactItem, PairItem, TextItem
 from core.domain.report import AttackOutcome, AttackResult
-from core.evaluation.attack import AttackScene, NoAttackError, leak, num_tokens, on_reference, result_of
+from core.evaluation.attack import AttackScene, NoAttackError, drawn, leak, num_tokens, on_reference, result_of
 
 NAME = "prompts"
 FAMILIES = ("paraphrase", "prefix_injection", "few_shot", "role_play")
@@ -41,7 +41,8 @@ class PromptsBudget:
 
     prompts: int = 4  # of each family
     shots: int = 4  # other pairs in front of a prompt; fewer where they do not fit the model
-    seed: int = 0  # of the draw of these
+    max_items: int = 128  # drawn by the seed where there are more
+    seed: int = 0  # of the draw of these and of the pairs
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ class Prompts:
 
     def cost(self, scene: AttackScene) -> int:
         """See :class:`Attack`. Exact but for padding."""
-        return sum(_cost(scene, self._attempts(scene, family)) for family in FAMILIES)
+        tried = [self._attempts(scene, family) for family in FAMILIES]
+        plain = dict.fromkeys(example for attempts in tried for example in attempts.plain)
+        return sum(_cost(scene, attempts) for attempts in tried) + num_tokens(plain)
 
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return a result for each family of prompts, of each item the worst prompt."""
@@ -80,14 +83,14 @@ class Prompts:
                 "forward_tokens": _cost(scene, attempts),
             },
             attacked=attacked,
-            unattacked=leak(scene.model, attempts.plain, pad_id=scene.base.pad_id),
+            unattacked=scene.plain_leak("unlearned", attempts.plain),
             reference=reference,
             missing=missing,
         )
 
     def _attempts(self, scene: AttackScene, family: str) -> "_Attempts":
         attempts = _Attempts([], [], {})
-        for place, item in enumerate(scene.forget):
+        for place, item in enumerate(drawn(scene.forget, at_most=self.budget.max_items, seed=self.budget.seed)):
             try:
                 asked = _asked(scene, item)
                 attempts.attacked.extend(self._prompts(scene, family, asked, place))
@@ -127,9 +130,9 @@ class Prompts:
         generator = torch.Generator().manual_seed(self.budget.seed * 1_000_003 + place)
         for _ in range(self.budget.prompts):
             order = torch.randperm(len(usable), generator=generator).tolist()
-            drawn = [_shown(usable[at], scene.encode.text_format) for at in order[: self.budget.shots]]
+            shown = [_shown(usable[at], scene.encode.text_format) for at in order[: self.budget.shots]]
             # The last one stands next to the prompt; the first are dropped until the rest fits.
-            fitting = (_fitting(asked, "\n\n".join([*drawn[start:], asked.pair.prompt])) for start in range(len(drawn)))
+            fitting = (_fitting(asked, "\n\n".join([*shown[start:], asked.pair.prompt])) for start in range(len(shown)))
             yield from islice((example for example in fitting if example is not None), 1)
 
 
@@ -237,4 +240,4 @@ def _leak(scene: AttackScene, model: PreTrainedModel, attempts: _Attempts) -> At
 
 
 def _cost(scene: AttackScene, attempts: _Attempts) -> int:
-    return scene.num_models * num_tokens(attempts.attacked) + num_tokens(attempts.plain)
+    return scene.num_models * num_tokens(attempts.attacked)

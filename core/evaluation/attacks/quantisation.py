@@ -1,6 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 from torch import Tensor
@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from core.data.corpus import Example
 from core.domain.report import AttackOutcome, AttackResult, QuantisedLayerSummary
-from core.evaluation.attack import AttackScene, leak, num_tokens, on_reference, result_of
+from core.evaluation.attack import AttackScene, drawn, leak, num_tokens, on_reference, result_of
 from core.modeling.adapter import Adapter, AnchoredLinear, target_linears, weight_of
 from core.modeling.rounded_linear import RoundedLinear, added_weight, int8, nf4, nf4_step
 from core.modeling.stand_ins import stand_ins
@@ -16,6 +16,7 @@ from core.modeling.stand_ins import stand_ins
 NAME = "quantisation"
 Variant = Literal["int8_base", "nf4_base", "int8_merged", "nf4_merged"]
 Rounding = Callable[[Tensor], Tensor]
+OnReference = Callable[[Rounding], tuple[AttackOutcome | None, dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class QuantisationBudget:
     """Which deployments are tried: the number format, and whether the adapter stays beside the base or is merged."""
 
     variants: tuple[Variant, ...] = ("int8_base", "nf4_base", "int8_merged", "nf4_merged")
+    max_items: int = 128  # drawn by the seed where there are more
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,35 +44,45 @@ class Quantisation:
 
     def cost(self, scene: AttackScene) -> int:
         """See :class:`Attack`. Rounding itself is left out: a pass of a full batch takes a multiple of it."""
-        passes = 1 + len(self.budget.variants) * scene.num_models  # one without the attack
-        return passes * num_tokens(scene.encode(scene.forget))
+        deployed = sum(self._num_models(scene, variant) for variant in self.budget.variants)
+        return (1 + deployed) * num_tokens(self._asked(scene))  # once without the attack
 
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return a result for each deployment; that of 4 bits after merging says how large the change is, by layer."""
-        examples = scene.encode(scene.forget)
+        examples = self._asked(scene)
+        # The reference has no adapter to merge, so two deployments of one format are the same.
+        reference = cache(partial(_on_reference, scene, tuple(examples)))
         return [
-            result_of(NAME, variant, partial(self._variant, scene, variant, examples))
+            result_of(NAME, variant, partial(self._variant, scene, variant, examples, reference))
             for variant in self.budget.variants
         ]
 
-    def _variant(self, scene: AttackScene, variant: Variant, examples: Sequence[Example]) -> AttackResult:
+    def _variant(
+        self, scene: AttackScene, variant: Variant, examples: Sequence[Example], on_reference: OnReference
+    ) -> AttackResult:
         attacked = _leak_with(scene, scene.model, _rounded(scene.adapter, variant), examples)
-        reference, missing = on_reference(
-            scene, lambda model: _leak_with(scene, model, _rounded_plain(model, variant), examples)
-        )
+        reference, missing = on_reference(_rounding(variant))
         return AttackResult(
             name=NAME,
             variant=variant,
             budget={
                 "bits": 8 if _rounding(variant) is int8 else 4,
-                "forward_tokens": scene.num_models * num_tokens(examples),
+                "forward_tokens": self._num_models(scene, variant) * num_tokens(examples),
             },
             attacked=attacked,
-            unattacked=leak(scene.model, examples, pad_id=scene.base.pad_id),
+            unattacked=scene.plain_leak("unlearned", examples),
             reference=reference,
-            missing=missing,
+            missing=dict(missing),
             layers=_changes(scene.adapter) if variant == "nf4_merged" else [],
         )
+
+    def _asked(self, scene: AttackScene) -> list[Example]:
+        return scene.encode(drawn(scene.forget, at_most=self.budget.max_items, seed=self.budget.seed))
+
+    def _num_models(self, scene: AttackScene, variant: Variant) -> int:
+        """Return how many models are run for a deployment; the reference is for the first one of each format."""
+        first = next(other for other in self.budget.variants if _rounding(other) is _rounding(variant))
+        return scene.num_models if variant == first else 1
 
 
 def _rounding(variant: Variant) -> Rounding:
@@ -82,7 +95,7 @@ def _rounded(adapter: Adapter, variant: Variant) -> dict[str, RoundedLinear]:
     An anchored layer holds its base layer as a linear layer of the model: that one is rounded where the adapter stays
     beside it, and the anchored layer as a whole where it is merged.
     """
-    every = _rounded_plain(adapter.model, variant)
+    every = _rounded_plain(adapter.model, _rounding(variant))
     if variant.endswith("_base"):
         return every
     merged = {name: RoundedLinear(layer, _rounding(variant)) for name, layer in adapter.layers.items()}
@@ -90,9 +103,15 @@ def _rounded(adapter: Adapter, variant: Variant) -> dict[str, RoundedLinear]:
     return merged | {name: layer for name, layer in every.items() if name not in within}
 
 
-def _rounded_plain(model: PreTrainedModel, variant: Variant) -> dict[str, RoundedLinear]:
+def _rounded_plain(model: PreTrainedModel, rounding: Rounding) -> dict[str, RoundedLinear]:
     linears = target_linears(model, "all-linear")
-    return {name: RoundedLinear(linear, _rounding(variant)) for name, linear in linears.items()}
+    return {name: RoundedLinear(linear, rounding) for name, linear in linears.items()}
+
+
+def _on_reference(
+    scene: AttackScene, examples: Sequence[Example], rounding: Rounding
+) -> tuple[AttackOutcome | None, dict[str, str]]:
+    return on_reference(scene, lambda model: _leak_with(scene, model, _rounded_plain(model, rounding), examples))
 
 
 def _leak_with(

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -11,9 +12,12 @@ from core.data.corpus import AnyItem, Example
 from core.domain.items import normalized
 from core.domain.report import AttackOutcome, AttackPoint, AttackResult
 from core.evaluation.attack import (
+    BACKWARD_COST,
     LEAKS,
     AttackScene,
+    Bystander,
     NoAttackError,
+    drawn,
     leak,
     num_tokens,
     on_reference,
@@ -24,9 +28,6 @@ from core.evaluation.fine_tuning import plain_lora, take_step
 
 NAME = "relearning"
 VARIANTS = ("forget_part", "neighbours", "benign")
-
-# A token that passes forward and backward costs three times one that passes forward.
-BACKWARD_COST = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class RelearningBudget:
     learning_rate: float = 1e-3  # constant
     rank: int = 16
     share: float = 0.1  # of the forget items that the attacker has in the first variant
+    max_items: int = 128  # measured; drawn by the seed where there are more
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,13 +68,13 @@ class Relearning:
 
     def cost(self, scene: AttackScene) -> int:
         """See :class:`Attack`. Exact but for padding."""
-        total = 0
+        lessons = []
         for variant in VARIANTS:
-            try:
-                total += self._cost(scene, self._lesson(scene, variant))
-            except NoAttackError:  # costs nothing
-                continue
-        return total
+            with suppress(NoAttackError):  # costs nothing
+                lessons.append(self._lesson(scene, variant))
+        # Without the attack each item is measured once, whatever the variants: on every model and without the adapter.
+        plain = num_tokens(dict.fromkeys(example for lesson in lessons for example in lesson.measured))
+        return sum(self._cost(scene, lesson) for lesson in lessons) + (scene.num_models + 1) * plain
 
     def __call__(self, scene: AttackScene) -> list[AttackResult]:
         """Return a result for each source of training texts, with the course over the steps.
@@ -83,17 +85,16 @@ class Relearning:
 
     def _variant(self, scene: AttackScene, variant: str) -> AttackResult:
         lesson = self._lesson(scene, variant)
-        attacked = self._course(scene.model, lesson, pad_id=scene.base.pad_id)
-        reference, missing = on_reference(scene, lambda model: self._course(model, lesson, pad_id=scene.base.pad_id))
-        with scene.adapter.disabled():
-            original = leak(scene.model, lesson.measured, pad_id=scene.base.pad_id)
+        attacked = self._course(scene, "unlearned", scene.model, lesson)
+        reference, missing = on_reference(scene, lambda model: self._course(scene, "reference", model, lesson))
+        original = scene.plain_leak("original", lesson.measured)
         summary, unknown = _summary(attacked, reference, original)
         return AttackResult(
             name=NAME,
             variant=variant,
             budget=self._spent(scene, lesson),
             attacked=attacked,
-            unattacked=leak(scene.model, lesson.measured, pad_id=scene.base.pad_id),
+            unattacked=scene.plain_leak("unlearned", lesson.measured),
             reference=reference,
             summary=summary,
             missing=missing | unknown,
@@ -103,36 +104,38 @@ class Relearning:
         forget = scene.encode(scene.forget)
         match variant:
             case "forget_part":
-                return self._split(forget)
+                trained, others = self._split(forget)
             case "neighbours":
-                return _Lesson(scene.encode(_others(scene.neighbours, scene, "neighbours")), forget)
+                trained, others = scene.encode(_others(scene.neighbours, scene, "neighbours")), forget
             case _:
-                return _Lesson(scene.encode(_others(scene.benign, scene, "benign texts")), forget)
+                trained, others = scene.encode(_others(scene.benign, scene, "benign texts")), forget
+        return _Lesson(trained, drawn(others, at_most=self.budget.max_items, seed=self.budget.seed))
 
-    def _split(self, forget: Sequence[Example]) -> "_Lesson":
-        """Return some of the forget items to train on and the others to measure."""
+    def _split(self, forget: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+        """Return some of the forget items to train on, and the others."""
         if len(forget) < 2:
             raise NoAttackError("a single forget item leaves none to measure after training on a part of them")
         count = min(max(1, round(self.budget.share * len(forget))), len(forget) - 1)
         order = torch.randperm(len(forget), generator=torch.Generator().manual_seed(self.budget.seed)).tolist()
         chosen = set(order[:count])
-        return _Lesson(
+        return (
             [example for place, example in enumerate(forget) if place in chosen],
             [example for place, example in enumerate(forget) if place not in chosen],
         )
 
-    def _course(self, model: PreTrainedModel, lesson: "_Lesson", *, pad_id: int) -> AttackOutcome:
-        """Return what the measured items leak along the course of the training."""
-        budget = self.budget
-        found: list[AttackOutcome] = []
+    def _course(
+        self, scene: AttackScene, bystander: Bystander, model: PreTrainedModel, lesson: "_Lesson"
+    ) -> AttackOutcome:
+        """Return what the measured items leak along the course of the training, which begins at the model as it is."""
+        budget, pad_id = self.budget, scene.base.pad_id
+        found = [scene.plain_leak(bystander, lesson.measured)]
         with plain_lora(model, rank=budget.rank, seed=budget.seed) as parameters:
             optimizer = torch.optim.AdamW(parameters, lr=budget.learning_rate, weight_decay=0.0)
-            for step in range(budget.steps[-1] + 1):
-                if step in budget.steps:
+            for step in range(budget.steps[-1]):
+                rows = [lesson.trained[at] for at in self._batch(lesson, step)]
+                take_step(model, rows, optimizer, parameters, pad_id=pad_id, step=step)
+                if step + 1 in budget.steps:
                     found.append(leak(model, lesson.measured, pad_id=pad_id))
-                if step < budget.steps[-1]:
-                    rows = [lesson.trained[at] for at in self._batch(lesson, step)]
-                    take_step(model, rows, optimizer, parameters, pad_id=pad_id, step=step)
         points = zip(budget.steps, found, strict=True)
         return worst(
             ((name, values) for outcome in found for name, values in outcome.items.items()),
@@ -147,8 +150,7 @@ class Relearning:
         steps = range(self.budget.steps[-1])
         trained = sum(num_tokens(lesson.trained[at] for at in self._batch(lesson, step)) for step in steps)
         measured = num_tokens(lesson.measured)
-        course = BACKWARD_COST * trained + len(self.budget.steps) * measured
-        return scene.num_models * course + 2 * measured  # once without the attack, once without the adapter
+        return scene.num_models * (BACKWARD_COST * trained + (len(self.budget.steps) - 1) * measured)
 
     def _spent(self, scene: AttackScene, lesson: "_Lesson") -> dict[str, int | float]:
         return {

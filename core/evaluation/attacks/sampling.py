@@ -2,7 +2,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import torch
 from scipy.stats import binomtest
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -10,7 +9,7 @@ from transformers import PreTrainedModel
 from core.data.corpus import AnyItem, Example
 from core.domain.items import TextItem
 from core.domain.report import AttackOutcome, AttackResult
-from core.evaluation.attack import AttackScene, NoAttackError, on_reference, result_of, worst
+from core.evaluation.attack import AttackScene, NoAttackError, drawn, on_reference, result_of, worst
 from core.evaluation.sampled_continuations import NotFiniteError, sampled_continuations
 
 NAME = "sampling"
@@ -86,23 +85,21 @@ class Sampling:
 
     def _asked(self, scene: AttackScene) -> list[Example]:
         """Return the items that are asked for, each cut behind the last token that is."""
-        places = range(len(scene.forget))
-        order = torch.randperm(len(places), generator=torch.Generator().manual_seed(self.budget.seed)).tolist()
-        chosen = [scene.forget[place] for place in sorted(order[: self.budget.max_items])]
+        chosen = drawn(scene.forget, at_most=self.budget.max_items, seed=self.budget.seed)
         encoded = zip(chosen, scene.encode(chosen), strict=True)
         return [_cut(item, example, at_most=self.budget.max_tokens) for item, example in encoded]
 
     def _outcome(self, scene: AttackScene, model: PreTrainedModel, asked: Sequence[Example]) -> AttackOutcome:
         budget = self.budget
         try:
-            drawn = sampled_continuations(
+            samples = sampled_continuations(
                 model, asked, samples=budget.samples, seed=budget.seed, pad_id=scene.base.pad_id
             )
         except NotFiniteError:
             raise NoAttackError("the model's scores are not finite numbers") from None
         end = scene.encode.tokenizer.eos_token_id
-        found = zip(asked, drawn, strict=True)
-        return worst((example.id, _of_samples(example, samples, end=end)) for example, samples in found)
+        found = zip(asked, samples, strict=True)
+        return worst((example.id, _of_samples(example, written, end=end)) for example, written in found)
 
 
 def common_subsequence(a: Sequence[int], b: Sequence[int]) -> int:

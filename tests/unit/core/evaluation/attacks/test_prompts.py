@@ -231,7 +231,9 @@ def test_cost_grows_with_prompts_shots_and_models_and_is_what_is_reported():
 
     assert costs == sorted(set(costs))
     assert Prompts(budgets[-1]).cost(many) > costs[-1]
-    assert sum(result.budget["forward_tokens"] for result in Prompts(budgets[-1])(few)) == costs[-1]
+    plain = {example for family in FAMILIES for example in Prompts()._attempts(few, family).plain}
+    spent = sum(result.budget["forward_tokens"] for result in Prompts(budgets[-1])(few))
+    assert spent + num_tokens(plain) == costs[-1]
 
 
 def test_cost_by_hand():
@@ -242,3 +244,14 @@ def test_cost_by_hand():
     tried = Prompts(PromptsBudget(prompts=1))._attempts(attacked, "prefix_injection")
 
     assert num_tokens(tried.attacked) + num_tokens(tried.plain) == 2 * len(plain.tokens) + len(OPENINGS[0]) + 1
+
+
+def test_of_many_items_the_seed_draws_some():
+    drawn = [
+        {item_id for item_id, _, _ in attempts("role_play", budget=PromptsBudget(max_items=1, seed=seed))}
+        for seed in (0, 0, 1, 2, 3)
+    ]
+
+    assert drawn[0] == drawn[1]
+    assert all(len(ids) == 1 for ids in drawn)
+    assert len(set.union(*drawn)) > 1

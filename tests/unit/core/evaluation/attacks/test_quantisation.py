@@ -148,5 +148,16 @@ def test_cost_is_a_pass_for_each_deployment_and_model_and_one_without_the_attack
     assert Quantisation(QuantisationBudget(())).cost(alone) == tokens
     assert Quantisation(QuantisationBudget(("nf4_base",))).cost(alone) == 2 * tokens
     assert Quantisation().cost(alone) == 5 * tokens
-    assert Quantisation().cost(compared) == 9 * tokens
+    assert Quantisation().cost(compared) == (1 + 4 + 2) * tokens  # the reference has no adapter to merge
+    spent = [result.budget["forward_tokens"] for result in Quantisation()(compared)]
+    assert spent == [2 * tokens, 2 * tokens, tokens, tokens]
     assert Quantisation().cost(scene(forget=FORGET[:2])) < 5 * tokens
+
+
+def test_of_many_items_the_seed_draws_some():
+    budgets = [QuantisationBudget(("int8_base",), max_items=3, seed=seed) for seed in (0, 0, 3)]
+
+    measured = [list(Quantisation(budget)(scene())[0].attacked.items) for budget in budgets]
+
+    assert measured[0] == measured[1] != measured[2]
+    assert len(measured[0]) == 3

@@ -5,8 +5,15 @@ import torch
 
 from core.data.corpus import Example
 from core.domain.report import AttackOutcome, AttackPoint
-from core.evaluation.attack import NO_REFERENCE, leak
-from core.evaluation.attacks.relearning import VARIANTS, Relearning, RelearningBudget, _area_between, _steps_to_half
+from core.evaluation.attack import NO_REFERENCE, leak, num_tokens
+from core.evaluation.attacks.relearning import (
+    VARIANTS,
+    Relearning,
+    RelearningBudget,
+    _area_between,
+    _Lesson,
+    _steps_to_half,
+)
 from tests.fakes.unlearned_model import (
     BENIGN,
     ENCODE,
@@ -158,15 +165,29 @@ def test_cost_grows_with_each_part_of_the_budget_and_is_what_is_reported():
     assert costs == sorted(set(costs))
     assert by_budget == sorted(set(by_budget))
     results = Relearning(SHORT)(scenes[1])
-    assert sum(result.budget["forward_tokens"] for result in results if not result.absent) == costs[1]
+    plain = 2 * num_tokens(ENCODE(FORGET))  # of all variants, with the adapter and without
+    assert sum(result.budget["forward_tokens"] for result in results if not result.absent) + plain == costs[1]
 
 
 def test_cost_by_hand():
-    """Two items of 5 tokens trained one at a time for 4 steps, with 3 measurements of the other item, plus two."""
+    """Two items of 5 tokens trained one at a time for 4 steps, with 2 measurements of the other item on the way."""
     budget = RelearningBudget(steps=(0, 2, 4), batch_size=1, share=0.6)
-    lesson = Relearning(budget)._split([example(5, "a"), example(5, "b"), example(5, "c")])
+    lesson = _Lesson(*Relearning(budget)._split([example(5, "a"), example(5, "b"), example(5, "c")]))
 
-    assert Relearning(budget)._cost(AloneScene(), lesson) == 3 * 4 * 5 + 3 * 5 + 2 * 5
+    assert Relearning(budget)._cost(AloneScene(), lesson) == 3 * 4 * 5 + 2 * 5
+
+
+def test_of_many_items_the_seed_draws_those_that_are_measured():
+    budgets = [RelearningBudget(steps=(0, 1), max_items=2, seed=seed) for seed in (0, 0, 1)]
+
+    measured = [[list(result.attacked.items) for result in Relearning(budget)(known())] for budget in budgets]
+
+    assert measured[0] == measured[1] != measured[2]
+    assert all(len(items) == 2 for items in measured[0])
+
+
+def known():
+    return scene(neighbours=NEIGHBOURS, benign=BENIGN)
 
 
 class AloneScene:
