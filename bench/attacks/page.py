@@ -18,7 +18,8 @@ _ABOUT = (
 _RELEARNING = (
     "Mean after so many steps of the attacker, at the learning rate that gets most out of the unlearned model. Half is "
     "half of what the base model has of the same items. The area is between the courses of the unlearned model and the "
-    "reference, on average over the steps. The attacker trains on a tenth of the forget set, which is not measured "
+    "reference, on average over the steps. A rate chosen on the unlearned model favours finding a difference: small "
+    "ones are to be read with that in mind. The attacker trains on a tenth of the forget set, which is not measured "
     "then (`forget_part`), on people whom all three models know (`neighbours`), on sums (`benign`), or on the "
     "forgotten answers behind other wordings of their questions (`answers`): whoever has these needs no model, but one "
     "that once knew them learns them sooner than one that never did."
