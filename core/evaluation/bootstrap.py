@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from statistics import fmean
 
 import torch
 
@@ -43,8 +42,8 @@ def metric_interval(
         num_tokens: of each of these.
         seed: of the resamples.
     """
-    if metric.of_set(values, num_tokens=num_tokens) == fmean(values):
-        return bootstrap_interval(values, seed=seed)  # it is a mean, whose resamples are taken all at once
+    if metric.is_mean:
+        return bootstrap_interval(values, seed=seed)  # whose resamples are taken all at once
     generator = torch.Generator().manual_seed(seed)
     resampled = []
     for _ in range(_SLOW_RESAMPLES):

@@ -6,6 +6,7 @@ from scipy import stats
 from torch import Tensor
 
 from core.domain.report import EquivalenceTest, ForgetQuality
+from core.evaluation.bootstrap import MIN_ITEMS, RESAMPLES
 from core.evaluation.metric import UndefinedMetricError
 
 # The bounds of bioequivalence: geometric means within 80 % to 125 % of each other. With ratios that vary as on TOFU (a
@@ -13,9 +14,6 @@ from core.evaluation.metric import UndefinedMetricError
 EQUIVALENCE_MARGIN = math.log(1.25)
 # Of each of the two one-sided tests.
 SIGNIFICANCE = 0.05
-# Below this a bootstrap interval is too narrow by a large factor.
-MIN_ITEMS = 8
-RESAMPLES = 10_000
 
 
 def forget_quality(

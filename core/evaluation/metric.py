@@ -39,6 +39,10 @@ class Metric(Protocol):
         A metric of words and not of tokens says ``"texts"``: it gets what is written after the prompt, as text.
         """
 
+    @property
+    def is_mean(self) -> bool:
+        """Whether a set's metric is the mean over its items, each counting the same."""
+
     def of_item(self, evidence: Evidence) -> float:
         """Return the metric of one item.
 

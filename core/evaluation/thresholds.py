@@ -4,11 +4,9 @@ import torch
 
 from core.domain.policy import Gate, Policy
 from core.domain.report import ForgetThreshold, Thresholds
-from core.evaluation.bootstrap import bootstrap_interval
+from core.evaluation.bootstrap import MIN_ITEMS, bootstrap_interval
 from core.evaluation.evaluate import SetScores
 
-# Below this a bootstrap interval is too narrow by a large factor, and the 95th percentile is simply the largest value.
-MIN_HOLDOUT_ITEMS = 8
 ITEM_QUANTILE = 0.95
 
 
@@ -45,8 +43,8 @@ def choose_thresholds(policy: Policy, holdout: SetScores | None, *, seed: int = 
 
 
 def _from_holdout(gate: Gate, values: list[float], *, seed: int) -> ForgetThreshold:
-    if len(values) < MIN_HOLDOUT_ITEMS:
-        raise UnusableHoldoutError(f"{len(values)} holdout items have this metric; at least {MIN_HOLDOUT_ITEMS} needed")
+    if len(values) < MIN_ITEMS:
+        raise UnusableHoldoutError(f"{len(values)} holdout items have this metric; at least {MIN_ITEMS} needed")
     low, high = bootstrap_interval(values, seed=seed)
     if low == high:
         raise UnusableHoldoutError("all holdout items have the same value, so there is no interval")

@@ -6,15 +6,15 @@ from transformers import PreTrainedModel
 
 from core.data.corpus import Example
 from core.domain.report import MembershipResult, MembershipScore
+from core.evaluation.bootstrap import MIN_ITEMS
 from core.evaluation.membership import MEMBERSHIP_SCORES
 from core.evaluation.membership.auc import MIN_OTHERS_FOR_TPR, auc, interval, tpr_at_1pct_fpr, two_sided_p
 from core.evaluation.membership.priv_leak import priv_leak
 from core.evaluation.membership.score import AttackScore, MembershipEvidence, UndefinedScoreError
 from core.evaluation.scored_items import MAX_BATCH_TOKENS, ItemScores, score_items
 
-# As for thresholds: of fewer items the spread is not known well enough for an interval.
-MIN_ITEMS = 8
 PRIV_LEAK_SCORE = "min_k"
+REFERENCE_SCORE = "reference_difference"
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,8 @@ def _reasons(models: Mapping[str, Membership | None]) -> dict[str, str]:
     reasons: dict[str, dict[str, list[str]]] = {}
     for label, found in models.items():
         for name, reason in ({} if found is None else found.absent).items():
+            if label == "reference" and name == REFERENCE_SCORE:  # nobody asks how a model differs from itself
+                continue
             reasons.setdefault(name, {}).setdefault(reason, []).append(label)
     return {
         name: "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items())

@@ -12,6 +12,7 @@ class AnswerProbability:
     """The item's probability given its prompt, per token: the geometric mean of its content tokens' probabilities."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return ``exp(1/m sum_i log p(x_i | x_<i))`` in [0, 1].

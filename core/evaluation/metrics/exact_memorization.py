@@ -11,6 +11,7 @@ class ExactMemorization:
     """Share of an item's content tokens that the model predicts, the format's trailing tokens left out (EM)."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return ``1/m sum_i [argmax p(. | x_<i) = x_i]`` in [0, 1].

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from core.evaluation.metric import Evidence, UndefinedMetricError
 class ExtractionLikelihood:
     """How much of an item's rest the model reproduces in pieces of ``n`` tokens, over all its prefixes (EL_n)."""
 
+    is_mean: ClassVar[bool] = True
     n: int = 10
 
     @property

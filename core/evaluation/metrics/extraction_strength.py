@@ -11,6 +11,7 @@ class ExtractionStrength:
     """Share of an item that the model completes without a mistake from the shortest prefix that suffices (ES)."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return ``1 - k/m`` in [0, 1], ``k`` the least index from which every predicted token is right.

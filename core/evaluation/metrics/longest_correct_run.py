@@ -12,6 +12,7 @@ class LongestCorrectRun:
     """Length of the longest passage of an item that the model predicts without a mistake, in tokens."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return the most consecutive content tokens that are all predicted right, 0 to ``m``.

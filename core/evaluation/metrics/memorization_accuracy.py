@@ -11,6 +11,7 @@ class MemorizationAccuracy:
     """Share of all of an item's label tokens, the format's trailing ones included, that the model predicts (MA)."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return ``1/(m + t) sum_i [argmax p(. | x_<i) = x_i]`` in [0, 1] over ``m`` content and ``t`` trailing tokens.

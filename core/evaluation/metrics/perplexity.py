@@ -14,6 +14,7 @@ class Perplexity:
     """The number of equally likely tokens that would puzzle the model as much as this item does (PPL)."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = False
 
     def of_item(self, evidence: Evidence) -> float:
         """Return ``exp(-1/m sum_i log p(x_i | x_<i))`` in [1, inf).

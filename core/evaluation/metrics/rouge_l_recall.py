@@ -18,6 +18,7 @@ class RougeLRecall:
     """Share of a completion's words that the model writes after the prompt, in their order (ROUGE-L recall)."""
 
     shortest_continuation: ClassVar[Literal["texts"]] = "texts"
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return ``LCS(written, true) / |true|`` in [0, 1], in words that were lower-cased and stemmed (Porter).

@@ -14,6 +14,7 @@ class VerbatimCompletion:
     """Whether the model writes an item's rest word for word: a completion given its prompt, a text given its start."""
 
     shortest_continuation: ClassVar[None] = None
+    is_mean: ClassVar[bool] = True
 
     def of_item(self, evidence: Evidence) -> float:
         """Return 1 if greedy decoding reproduces what is asked for exactly, else 0.

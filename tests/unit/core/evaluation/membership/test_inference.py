@@ -147,6 +147,15 @@ def test_comparison_names_the_model_that_lacks_a_score(gpt_neo, destroyed, sets)
     assert result.absent["priv_leak"] == "min_k was not measured: the model's scores are not finite numbers"
 
 
+def test_the_reference_need_not_differ_from_itself():
+    without = Membership(found(0.6).scores, {"reference_difference": "no reference model was given"})
+
+    assert compare(found(1.0), found(0.7), without).absent == {}
+    assert compare(without, found(0.7), without).absent == {
+        "reference_difference": "before: no reference model was given"
+    }
+
+
 def test_comparison_has_the_leak_when_there_is_a_reference():
     result = compare(found(1.0), found(0.7), found(0.6))
 
