@@ -1,8 +1,9 @@
 """Every method on the demo's base model with the same budget, in one table.
 
-python -m bench.methods [--out docs/results/methods.md] [--seeds 42] [--max-steps 120] [--only NAME ...]
+python -m bench.methods [--out docs/results/methods.md] [--seeds 42] [--max-steps 120] [--only NAME ...] [--rows FILE ...]
 Each run is a process of its own, so that its peak memory is its own. People of the demo who are in no part of the job
-say what was kept. Everything else is each method's default.
+say what was kept. Everything else is each method's default. Each row is printed to stderr as JSON once it is there; files of
+such rows are taken for runs that need not be made again.
 """
 
 import argparse
@@ -43,6 +44,8 @@ class Row(BaseModel):
 
     method: str
     seed: int
+    commit: str = ""
+    max_steps: int = 120
     outcome: str  # the verdict, or the code of the failure
     before: dict[str, float] = {}  # set and metric, as in COLUMNS, of the base model
     after: dict[str, float] = {}
@@ -60,12 +63,21 @@ def main() -> None:
         print(_run(arguments.one, seed=arguments.seeds[0], max_steps=arguments.max_steps).model_dump_json())
         return
     ensure_base_model(_CACHE, DemoOptions())  # once, before anything is measured
-    rows = [_run_apart(name, seed, arguments) for name in arguments.only for seed in arguments.seeds]
+    rows = _known_rows(arguments)
+    known = {(row.method, row.seed) for row in rows}
+    asked = [(name, seed) for name in arguments.only for seed in arguments.seeds]
+    rows += [_run_apart(name, seed, arguments) for name, seed in asked if (name, seed) not in known]
     page = _page(rows, arguments)
     print(page)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(page)
+
+
+def _known_rows(arguments: "Arguments") -> list[Row]:
+    lines = [line for path in arguments.rows for line in path.read_text().splitlines() if line.startswith("{")]
+    rows = [Row.model_validate_json(line) for line in lines]
+    return [row for row in rows if row.method in arguments.only and row.max_steps == arguments.max_steps]
 
 
 def _run_apart(name: str, seed: int, arguments: "Arguments") -> Row:
@@ -99,13 +111,15 @@ def _run(name: str, *, seed: int, max_steps: int) -> Row:
     try:
         measured = run_job(ensure_base_model(_CACHE, demo), texts, chosen, metrics=list(MEASURED.values()))
     except JobFailure as failure:
-        return Row(method=name, seed=seed, outcome=failure.code)
+        return Row(method=name, seed=seed, commit=_commit(), max_steps=max_steps, outcome=failure.code)
     retain = measured.report.retain.metrics
     kept = ({name: retain[name].before for name in retain}, {name: retain[name].after for name in retain})
     before, after = zip(measured.forget, kept, measured.unseen, strict=True)
     return Row(
         method=name,
         seed=seed,
+        commit=_commit(),
+        max_steps=max_steps,
         outcome=measured.report.verdict,
         before=_columns(before),
         after=_columns(after),
@@ -154,18 +168,19 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
         "batches has as many fewer); everything else is the method's default. Extraction strength (ES) and "
         "memorization accuracy (MA) of the forgotten pairs, of the retain pairs that the job measures and does not "
         f"train on, and of {demo.num_unseen} people in no part of the job, whose texts the base model knows as well. "
-        f"Means over seeds {', '.join(map(str, arguments.seeds))}; forget ES and unseen MA with their range. "
+        "Means over the seeds that are named; forget ES and unseen MA with their range. "
         "*: on the Pareto front of forget ES and unseen MA, among those that forgot something."
     )
     lines = [
         "# Methods on the demo's base model",
         "",
-        f"Made by `{arguments.command}` at commit {_commit()}, on {_device()}.",
+        f"Made by `python -m bench.methods --max-steps {arguments.max_steps}` with these methods and seeds, at commit "
+        f"{', '.join(dict.fromkeys(row.commit for row in rows))}, on {_device()}.",
         "",
         about,
         "",
-        f"| method | outcome | {' | '.join(COLUMNS)} | steps | train s | job s | peak MB | rank |",
-        f"|---|---|{'---|' * (len(COLUMNS) + 5)}",
+        f"| method | seeds | outcome | {' | '.join(COLUMNS)} | steps | train s | job s | peak MB | rank |",
+        f"|---|---|---|{'---|' * (len(COLUMNS) + 5)}",
         _before(rows),
     ]
     lines += [_line(name, found, on_front=name in front) for name, found in by_method.items()]
@@ -176,12 +191,13 @@ def _before(rows: Sequence[Row]) -> str:
     """Return the line of the base model: the same in every run that measured it."""
     found = next((row.before for row in rows if row.before), {})
     cells = [f"{found[column]:.3f}" if column in found else "not measured" for column in COLUMNS]
-    return f"| (before) | | {' | '.join(cells)} | | | | | |"
+    return f"| (before) | | | {' | '.join(cells)} | | | | | |"
 
 
 def _line(name: str, rows: Sequence[Row], *, on_front: bool) -> str:
     cells = [
         f"{name}{' *' if on_front else ''}",
+        ", ".join(str(row.seed) for row in rows),
         ", ".join(dict.fromkeys(row.outcome for row in rows)),
         *(_cell([row.after.get(column) for row in rows], ranged=column in FRONT) for column in COLUMNS),
         _mean([row.steps for row in rows], 0),
@@ -242,13 +258,7 @@ class Arguments:
     max_steps: int
     only: list[str]
     one: str | None
-
-    @property
-    def command(self) -> str:
-        """What makes the same table again."""
-        seeds = " ".join(map(str, self.seeds))
-        some = "" if self.only == list(METHOD_OPTIONS) else f" --only {' '.join(self.only)}"
-        return f"python -m bench.methods --seeds {seeds} --max-steps {self.max_steps}{some}"
+    rows: list[Path]
 
 
 def _parse() -> Arguments:
@@ -257,6 +267,7 @@ def _parse() -> Arguments:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--max-steps", type=int, default=120)
     parser.add_argument("--only", nargs="+", choices=METHOD_OPTIONS, default=list(METHOD_OPTIONS))
+    parser.add_argument("--rows", type=Path, nargs="+", default=[], help="files of rows that are there already")
     parser.add_argument("--one", choices=METHOD_OPTIONS, help=argparse.SUPPRESS)
     return Arguments(**vars(parser.parse_args()))
 

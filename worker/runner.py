@@ -66,14 +66,16 @@ def run_pipeline(
     if isinstance(job.spec, ProbeSpec):
         return run_probe(job, monitor, backends, settings)
     spec = job.unlearning
+    base_model = backends.base_models.get(spec.base_model)
     task = RunTask(
         job_id=job.id,
         spec=spec,
-        base_model=backends.base_models.get(spec.base_model),
+        base_model=base_model,
         forget=backends.items.get(spec.forget_set_id),
         retain=_item_set(spec.retain_set_id or spec.registered_retain_set_id, backends),
         holdout=_item_set(spec.holdout_set_id, backends),
-        general=_item_set(spec.general_set_id, backends),
+        # Also where training does not read it: attacks fine-tune on texts about nothing in particular.
+        general=_item_set(spec.general_set_id or base_model.general_set_id, backends),
         device=settings.device,
         work_dir=work_dir,
     )
