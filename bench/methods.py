@@ -1,9 +1,9 @@
 """Every method on the demo's base model with the same budget, in one table.
 
-python -m bench.methods [--out docs/results/methods.md] [--seeds 42] [--max-steps 120] [--only NAME ...] [--rows FILE ...]
+python -m bench.methods [--out PAGE] [--seeds 42] [--max-steps 120] [--only NAME ...] [--rows FILE ...]
 Each run is a process of its own, so that its peak memory is its own. People of the demo who are in no part of the job
-say what was kept. Everything else is each method's default. Each row is printed to stderr as JSON once it is there; files of
-such rows are taken for runs that need not be made again.
+say what was kept. Everything else is each method's default. Each row is printed to stderr as JSON once it is there, and
+files of such rows stand for runs that need not be made again.
 """
 
 import argparse
