@@ -53,6 +53,8 @@ class Policy(BaseModel):
     forget: tuple[Gate, ...] = Field(min_length=1)
     retain: tuple[RetainThreshold, ...] = Field(min_length=1)
     attacks: tuple[PlannedAttack, ...] = ()
+    # What all attacks together may cost, as a share of the tokens of the training. Those with limits are made anyway.
+    attack_share: float | None = Field(default=None, gt=0)  # None: no bound
 
     @property
     def version(self) -> int:

@@ -1,9 +1,9 @@
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from core.domain.items import TextItem
-from core.domain.policy import PlannedAttack
+from core.domain.policy import PlannedAttack, Policy
 from core.evaluation.attack import NO_MEMORY, NO_REFERENCE, Attack, AttackScene
 from core.evaluation.attack_gates import GatedAttack
 from core.evaluation.attacks import ATTACKS
@@ -15,6 +15,43 @@ from core.pipeline.task import RunTask
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The attacks that are made, in the order of the policy, and why each other one of its attacks is not."""
+
+    attacks: tuple[PlannedAttack, ...]
+    left_out: dict[str, str]
+
+
+def plan_attacks(policy: Policy, scene: AttackScene, *, trained_tokens: int | None) -> Plan:
+    """Return which attacks of a policy are made within what it lets them cost.
+
+    Those with limits are all made, for a gate that was not tried has failed. Those that are only shown are made as long
+    as they fit in what is left, in order.
+
+    Args:
+        policy: names the attacks, and the most that they may cost as a share of the training.
+        scene: what they would be made on.
+        trained_tokens: of the training, None where nothing was trained, so there is no bound.
+    """
+    if policy.attack_share is None or trained_tokens is None:
+        return Plan(policy.attacks, {})
+    costs = {attack.name: attack_of(attack).cost(scene) for attack in policy.attacks}
+    left = policy.attack_share * trained_tokens - sum(costs[attack.name] for attack in policy.attacks if attack.at_most)
+    made, left_out = [], {}
+    for attack in policy.attacks:
+        cost = costs[attack.name]
+        if not attack.at_most and cost > left:
+            left_out[attack.name] = (
+                f"it would cost {cost} forward tokens; of the {policy.attack_share:g} times the training's that policy "
+                f"{policy.name} allows, {max(0, int(left))} are left"
+            )
+            continue
+        left -= 0 if attack.at_most else cost
+        made.append(attack)
+    return Plan(tuple(made), left_out)
 
 
 def made_attacks(

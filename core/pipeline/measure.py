@@ -1,7 +1,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from torch import Tensor
@@ -135,6 +135,10 @@ class Comparison:
     forget_quality: ForgetQuality | None = None
     exposure: ExposureChange | None = None
     not_measured: dict[str, str] = field(default_factory=dict)
+
+    def without(self, left_out: Mapping[str, str]) -> "Comparison":
+        """Return the same, with the reasons for what else is not measured."""
+        return replace(self, not_measured={**self.not_measured, **left_out})
 
 
 def compared(before: Measurement, after: Measurement, reference: Measurement | None = None) -> Comparison:

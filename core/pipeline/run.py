@@ -16,7 +16,7 @@ from core.evaluation.verdict import judge
 from core.modeling.base_model import choose_device, load_base_model, locate
 from core.packaging.report_page import render
 from core.packaging.verify import Probe
-from core.pipeline.attack import attack_scene, made_attacks
+from core.pipeline.attack import attack_scene, made_attacks, plan_attacks
 from core.pipeline.edit import edit_adapter
 from core.pipeline.learn import Learned, Lesson, train_adapter
 from core.pipeline.measure import Measure, compared
@@ -27,6 +27,7 @@ from core.pipeline.self_generated import self_generated
 from core.pipeline.sets import encode_sets, encoder_of
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunOutcome, RunTask
+from core.pipeline.trained_tokens import trained_tokens
 from core.ports import ArtifactStore, Clock, ItemStore, JobMonitor
 
 
@@ -70,11 +71,12 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
 
     with watch.stage(Stage.EVALUATE, total_steps=measure.num_steps):
         after = measure(base, ideal)
-        comparison = compared(before, after, ideal)
-
-    with watch.stage(Stage.ATTACK, total_steps=len(policy.attacks)):
         scene = attack_scene(task, base, learned.adapter, sets, reference)
-        attacks = made_attacks(policy.attacks, scene, watch.step)
+        plan = plan_attacks(policy, scene, trained_tokens=trained_tokens(learned, options, sets))
+        comparison = compared(before, after, ideal).without(plan.left_out)
+
+    with watch.stage(Stage.ATTACK, total_steps=len(plan.attacks)):
+        attacks = made_attacks(plan.attacks, scene, watch.step)
         judgement = judge(comparison.forget, comparison.retain, thresholds, attacks)
 
     with watch.stage(Stage.PACKAGE):

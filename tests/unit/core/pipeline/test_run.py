@@ -8,6 +8,7 @@ import torch
 from core.domain.base_model import ReferenceModel
 from core.domain.errors import BaseModelChangedError, OutOfMemoryError
 from core.domain.job import Stage
+from core.domain.policy import POLICIES
 from core.domain.report import Verdict
 from core.domain.request import Disposition
 from core.pipeline.run import run
@@ -192,7 +193,11 @@ def test_report_holds_what_the_policy_asks_for(make_task, policy):
     report = run(task, FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock).report
 
     assert report.thresholds.policy == policy
-    assert {attack.name for attack in report.attacks} == {"quantisation", "prompts", "sampling", "relearning"}
+    assert {attack.name for attack in report.attacks} >= {
+        attack.name for attack in POLICIES[policy].attacks if attack.at_most
+    }
+    made_or_left_out = {attack.name for attack in report.attacks} | report.not_measured.keys()
+    assert made_or_left_out >= {"quantisation", "prompts", "sampling", "relearning"}
     assert report.membership is not None
     assert "7 items" in report.membership.absent["min_k"] or "3 items" in report.membership.absent["min_k"]
     assert report.not_measured.keys() >= {"truth_ratio", "forget_quality", "exposure"}
@@ -210,6 +215,15 @@ def test_reference_model_stands_beside_base_and_result(make_task, base_path):
     assert report.membership is not None
     assert report.membership.reference == report.membership.before
     assert all(result.reference for result in report.attacks if result.attacked)
+
+
+def test_attacks_that_cost_more_than_the_training_are_left_out_with_the_reason(make_task):
+    short = run(
+        under(make_task(max_steps=1), "standard-2"), FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock
+    )
+
+    assert {result.name for result in short.report.attacks} == {"quantisation", "prompts"}
+    assert "forward tokens" in short.report.not_measured["relearning"]
 
 
 def steps_by_stage(monitor):
