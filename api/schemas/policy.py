@@ -31,6 +31,10 @@ class PolicyBody(Identified):
         description="Attacks with what they may spend beside their defaults, and what they may at most get out of the "
         "model; one without `at_most` is shown and decides nothing."
     )
+    attack_share: float | None = Field(
+        description="The most that attacks may cost as a share of the training: those without limits are left out beyond "
+        "it, and the report says so. null: no bound."
+    )
 
     @classmethod
     def of(cls, policy: Policy) -> Self:
@@ -51,4 +55,5 @@ class PolicyBody(Identified):
             forget=list(policy.forget),
             retain=list(policy.retain),
             attacks=list(policy.attacks),
+            attack_share=policy.attack_share,
         )
