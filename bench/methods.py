@@ -171,11 +171,14 @@ def _page(rows: Sequence[Row], arguments: "Arguments") -> str:
         "Means over the seeds that are named; forget ES and unseen MA with their range. "
         "*: on the Pareto front of forget ES and unseen MA, among those that forgot something."
     )
+    made = (
+        f"Made by `python -m bench.methods --max-steps {arguments.max_steps}` with these methods and seeds, at commit "
+        f"{', '.join(dict.fromkeys(row.commit for row in rows))}, on {_device()}."
+    )
     lines = [
         "# Methods on the demo's base model",
         "",
-        f"Made by `python -m bench.methods --max-steps {arguments.max_steps}` with these methods and seeds, at commit "
-        f"{', '.join(dict.fromkeys(row.commit for row in rows))}, on {_device()}.",
+        made,
         "",
         about,
         "",
