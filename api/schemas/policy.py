@@ -32,8 +32,8 @@ class PolicyBody(Identified):
         "model; one without `at_most` is shown and decides nothing."
     )
     attack_share: float | None = Field(
-        description="The most that attacks may cost as a share of the training: beyond it those without limits are left "
-        "out, and the report says so. null: no bound."
+        description="The most that attacks may cost as a share of the training: beyond it, those without limits are "
+        "left out, and the report says so. null: no bound."
     )
 
     @classmethod
