@@ -36,8 +36,10 @@ UNESTABLISHED_WITHOUT = {
     "sampling": "What the model writes when it draws words at random was not measured, only its first choices.",
 }
 UNESTABLISHED_WITH = {
-    "relearning": "Fine-tuning on the forgotten texts themselves was not tried: a model that once knew them may learn them "
-    "sooner than one that never did. Nor was fine-tuning for longer, or at other rates.",
+    "relearning": (
+        "Fine-tuning on the forgotten texts themselves was not tried: a model that once knew them may learn them sooner "
+        "than one that never did. Nor was fine-tuning for longer, or at other rates."
+    ),
     "quantisation": "Other ways of quantising than those that were simulated may behave differently.",
     "prompts": "Other prompts than the few that were tried may still draw the texts out.",
     "sampling": "More samples than were drawn may still hold the texts.",
