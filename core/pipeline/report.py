@@ -37,7 +37,7 @@ UNESTABLISHED_WITHOUT = {
 }
 UNESTABLISHED_WITH = {
     "relearning": (
-        "Fine-tuning on the forgotten texts themselves was not tried: a model that once knew them may learn them sooner "
+        "Fine-tuning on the forgotten texts themselves was not tried: a model that knew them may learn them sooner "
         "than one that never did. Nor was fine-tuning for longer, or at other rates."
     ),
     "quantisation": "Other ways of quantising than those that were simulated may behave differently.",
