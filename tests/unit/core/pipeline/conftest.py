@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.domain.base_model import RegisteredBaseModel, TextFormat
 from core.domain.catalog import LokuOptions
@@ -28,6 +29,14 @@ def item_set(items, name: str) -> ItemSet:
     return ItemSet(
         id=f"set_{name}", tenant="acme", owner="dr_1", items=tuple(items), commitment=name * 8, created_at=NOW
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

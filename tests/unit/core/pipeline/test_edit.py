@@ -31,14 +31,6 @@ FORGET, RETAIN = known_facts()[:2], known_facts()[2:]
 FORGETS = {"layers": [0, 1], "norm_limit": 3.0, "contexts": 0, "r": 4}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def recalling_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("recalling")

@@ -26,14 +26,6 @@ from tests.unit.core.pipeline.conftest import NOW, pairs
 FORGET, RETAIN, HOLDOUT = pairs(4, "f"), pairs(24, "r"), pairs(20, "h")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def knowing(tmp_path_factory):
     """A base model that knows the forget and the retain set by heart."""

@@ -50,14 +50,6 @@ def taught(model, steps, *, sign=1.0, learning_rate=3e-3):
     return model
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """A base model that knows one item by heart."""

@@ -28,14 +28,6 @@ def weights(outcome) -> bytes:
         return archive.read("adapter_model.safetensors")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_every_stage_is_announced_in_order(make_task):
     monitor = FakeJobMonitor()
     outcome = run(make_task(), monitor, FakeArtifactStore(), FakeItemStore(), clock)
