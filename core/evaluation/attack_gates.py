@@ -43,7 +43,7 @@ def attack_failures(attack: GatedAttack, thresholds: Thresholds) -> list[str]:
             for metric, limit in attack.planned.at_most.items()
             if not (mean := outcome.means.get(metric, math.nan)) <= limit  # also where it is not a number
         ]
-        over, allowed = len(_over(outcome, thresholds)), allowed_over(outcome.n, thresholds)
+        over, allowed = len(_over(outcome, thresholds)), allowed_over(outcome.n, thresholds, tries=len(attack.made))
         if over > allowed:
             failures.append(
                 f"{over} of {outcome.n} items {where} are over their own limits; by chance {allowed} may be"

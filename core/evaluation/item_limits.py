@@ -26,20 +26,27 @@ def is_remembered(item: ItemResult, values: Mapping[str, float], thresholds: Thr
     )
 
 
-def allowed_over(count: int, thresholds: Thresholds) -> int:
-    """Return how many of so many items may be over their own limits before it is no chance any more."""
+def allowed_over(count: int, thresholds: Thresholds, *, tries: int = 1) -> int:
+    """Return how many of so many items may be over their own limits before it is no chance any more.
+
+    Args:
+        count: of items.
+        thresholds: with the limits.
+        tries: in how many ways the same items are measured, each of which must stay within this number.
+    """
     is_percentile = all(gate.holdout_mean is not None for gate in thresholds.forget)
-    return over_by_chance(count) if is_percentile or count >= _FEW_ITEMS else 0
+    return over_by_chance(count, tries=tries) if is_percentile or count >= _FEW_ITEMS else 0
 
 
-def over_by_chance(count: int) -> int:
-    """Return the 95 % quantile of how many of so many items are over their limits though none was ever seen.
+def over_by_chance(count: int, *, tries: int = 1) -> int:
+    """Return how many of so many items may be over their limits by chance though none was ever seen.
 
-    Of a binomial distribution: each is over with probability ``CHANCE_OVER``, and more than this many are so in at
-    most one set of twenty.
+    The 95 % quantile of a binomial distribution: each is over with probability ``CHANCE_OVER``, and more than this
+    many are so in at most one set of twenty. With several tries at the same items, at most one set of twenty has more
+    in any of them (Bonferroni).
     """
     mass, over = 0.0, -1
-    while mass < 1 - CHANCE_OVER and over < count:
+    while mass < 1 - CHANCE_OVER / tries and over < count:
         over += 1
         mass += math.comb(count, over) * CHANCE_OVER**over * (1 - CHANCE_OVER) ** (count - over)
     return max(over, 0)

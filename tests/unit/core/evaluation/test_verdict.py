@@ -255,6 +255,10 @@ def test_more_items_over_their_limits_under_attack_than_by_chance_fail():
     assert "3 of 12 items under quantisation (nf4_merged) are over their own limits" in judgement.reasons[0]
 
 
+def test_with_several_tries_more_may_be_over_in_one_of_them():
+    assert [over_by_chance(7, tries=tries) for tries in (1, 4)] == [1, 2]  # P(2 or more) is 4.4 %, P(3 or more) 0.4 %
+
+
 def test_of_a_small_set_judged_by_a_policy_no_item_may_be_over():
     few = judge(
         measured([1.0] * 2, [0.0, 0.4]),
