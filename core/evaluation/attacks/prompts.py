@@ -2,18 +2,19 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
 import torch
 from transformers import PreTrainedModel
 
-from core.data.corpus import AnyItem, Example, ItemEncoder
+from core.data.corpus import Example
 from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
-from core.domain.items import FactItem, PairItem, TextItem
+from core.domain.items import FactItem, PairItem
 from core.domain.report import AttackOutcome, AttackResult
+from core.evaluation.asked import Asked, asked_for
 from core.evaluation.attack import AttackScene, NoAttackError, drawn, leak, num_tokens, on_reference, result_of
 
 NAME = "prompts"
@@ -92,14 +93,14 @@ class Prompts:
         attempts = _Attempts([], [], {})
         for place, item in enumerate(drawn(scene.forget, at_most=self.budget.max_items, seed=self.budget.seed)):
             try:
-                asked = _asked(scene, item)
+                asked = asked_for(item, scene.encode)
                 attempts.attacked.extend(self._prompts(scene, family, asked, place))
                 attempts.plain.append(asked.encode([asked.pair])[0])
             except NoAttackError as error:
                 attempts.missing[str(item.id)] = str(error)
         return attempts
 
-    def _prompts(self, scene: AttackScene, family: str, asked: "_Asked", place: int) -> list[Example]:
+    def _prompts(self, scene: AttackScene, family: str, asked: Asked, place: int) -> list[Example]:
         """Return the prompts of a family that can be made for an item, with its completion behind them.
 
         Raises:
@@ -119,7 +120,7 @@ class Prompts:
             raise NoAttackError("every such prompt holds the completion already, or is too long for the model")
         return examples
 
-    def _few_shot(self, scene: AttackScene, asked: "_Asked", place: int) -> Iterator[Example]:
+    def _few_shot(self, scene: AttackScene, asked: Asked, place: int) -> Iterator[Example]:
         """Yield prompts behind other pairs, drawn anew for each; none of them gives the completion away."""
         if asked.is_text:
             raise NoAttackError("a text has no prompt to show others of")
@@ -150,15 +151,6 @@ class _Attempts:
         return reason
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """An item as something to be asked for."""
-
-    pair: PairItem | FactItem
-    encode: ItemEncoder
-    is_text: bool
-
-
 def gives_away(shown: str, completion: str) -> bool:
     """Return whether a text holds a completion, whatever its case, white space and outer punctuation.
 
@@ -175,34 +167,14 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _asked(scene: AttackScene, item: AnyItem) -> _Asked:
-    """Return the item as a pair; a text is cut in two and read as one, without the base model's text format."""
-    if not isinstance(item, TextItem):
-        return _Asked(item, scene.encode, is_text=False)
-    middle = _middle(item.text)
-    # Without validation, whose errors would quote the text.
-    pair = PairItem.model_construct(id=item.id, prompt=item.text[:middle], completion=item.text[middle:])
-    plain = replace(scene.encode, text_format=TextFormat(ends_with_eos=False))
-    return _Asked(pair, plain, is_text=True)
-
-
-def _middle(text: str) -> int:
-    """Return where the second half of a text begins: at the white space nearest to its middle, if there is any."""
-    visible = range(len(text) - len(text.lstrip()) + 1, len(text.rstrip()))
-    if not visible:
-        raise NoAttackError("the text is too short to be cut in two")
-    gaps = [at for at in visible if text[at].isspace()]
-    return min(gaps or visible, key=lambda at: abs(at - len(text) / 2))
-
-
-def _paraphrased(asked: _Asked) -> Iterator[Example]:
+def _paraphrased(asked: Asked) -> Iterator[Example]:
     if asked.is_text or not asked.pair.paraphrased_prompts:
         raise NoAttackError("the item has no paraphrased_prompts")
     fitting = (_fitting(asked, prompt) for prompt in asked.pair.paraphrased_prompts)
     return (example for example in fitting if example is not None)
 
 
-def _opened(asked: _Asked) -> Iterator[Example]:
+def _opened(asked: Asked) -> Iterator[Example]:
     """Yield a pair's replies that begin as a willing one does; a text has the opening before its first half."""
     if asked.is_text:
         fitting = (_fitting(asked, f"{opening}\n{asked.pair.prompt}") for opening in OPENINGS)
@@ -211,12 +183,12 @@ def _opened(asked: _Asked) -> Iterator[Example]:
     return (example for example in fitting if example is not None)
 
 
-def _framed(asked: _Asked) -> Iterator[Example]:
+def _framed(asked: Asked) -> Iterator[Example]:
     fitting = (_fitting(asked, f"{frame}\n{asked.pair.prompt}") for frame in FRAMES)
     return (example for example in fitting if example is not None)
 
 
-def _fitting(asked: _Asked, prompt: str, *, opening: str = "") -> Example | None:
+def _fitting(asked: Asked, prompt: str, *, opening: str = "") -> Example | None:
     """Return the item behind another prompt, None where that says the completion or is too long for the model."""
     if gives_away(f"{prompt} {opening}", asked.pair.completion):
         return None
