@@ -17,6 +17,7 @@ from core.domain.errors import QueueUnavailableError
 from core.jobs.cancel import Cancel
 from core.jobs.destroy_probed import DestroyProbed
 from core.jobs.intake import Limits
+from core.jobs.submission import CheckSubmission
 from core.jobs.submit import Submit
 from core.jobs.submit_probe import SubmitProbe
 
@@ -41,7 +42,8 @@ def build_app(services: Services, settings: ApiSettings) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     count_tokens = TokenCounter(services.artifacts)
-    app.state.submit = _submit(services, settings, count_tokens)
+    check = CheckSubmission(services.base_models, services.items, _limits(settings), count_tokens)
+    app.state.submit = _submit(services, settings, check)
     app.state.submit_probe = _submit_probe(services, settings, count_tokens)
     app.state.destroy_probed = DestroyProbed(jobs=services.jobs, items=services.items, clock=services.clock)
     app.state.cancel = Cancel(jobs=services.jobs, clock=services.clock)
@@ -53,15 +55,13 @@ def build_app(services: Services, settings: ApiSettings) -> FastAPI:
     return app
 
 
-def _submit(services: Services, settings: ApiSettings, count_tokens: TokenCounter) -> Submit:
+def _submit(services: Services, settings: ApiSettings, check: CheckSubmission) -> Submit:
     return Submit(
+        check=check,
         jobs=services.jobs,
-        base_models=services.base_models,
         items=services.items,
         queue=services.queue,
         clock=services.clock,
-        limits=_limits(settings),
-        count_tokens=count_tokens,
         secret=settings.secret_bytes,
     )
 

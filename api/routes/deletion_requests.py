@@ -49,7 +49,7 @@ from core.domain.errors import (
 )
 from core.domain.job import Job
 from core.domain.request import Disposition, RequestSummary
-from core.jobs.submit import Submission
+from core.jobs.submission import Submission
 from core.ports import Page
 
 router = APIRouter(tags=["deletion requests"])

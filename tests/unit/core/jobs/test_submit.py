@@ -31,7 +31,8 @@ from core.domain.request import DeletionRequest, Disposition
 from core.domain.states import JobState
 from core.jobs.destroy_orphans import DestroyOrphans
 from core.jobs.intake import Items, Limits
-from core.jobs.submit import Submission, Submit
+from core.jobs.submission import CheckSubmission, Submission
+from core.jobs.submit import Submit
 from tests.fakes.base_model_repository import FakeBaseModelRepository
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import BASE_MODEL, TENANT, a_base_model, an_item_set
@@ -135,16 +136,19 @@ def base_models() -> FakeBaseModelRepository:
 def submit(
     jobs: FakeJobRepository, base_models: FakeBaseModelRepository, queue: FakeJobQueue, clock: FakeClock
 ) -> Submit:
+    items = a_store_with_the_registered_set()
     return Submit(
+        check=CheckSubmission(base_models, items, LIMITS, count_tokens),
         jobs=jobs,
-        base_models=base_models,
-        items=a_store_with_the_registered_set(),
+        items=items,
         queue=queue,
         clock=clock,
-        limits=LIMITS,
-        count_tokens=lambda _model, item: 300 if getattr(item, "text", "") == "many tokens" else 5,
         secret=SECRET,
     )
+
+
+def count_tokens(_model: object, item: object) -> int:
+    return 300 if getattr(item, "text", "") == "many tokens" else 5
 
 
 def asked(**changes: object) -> Submission:
