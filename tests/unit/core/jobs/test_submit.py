@@ -369,8 +369,8 @@ def test_a_request_that_forgets_the_whole_registered_retain_set_is_refused(submi
 
 
 def test_the_registered_retain_set_is_read_only_for_a_request_that_could_hold_all_of_it(submit: Submit):
-    store = CountingReads()
-    submit = dataclasses.replace(submit, items=a_store_with_the_registered_set(store))
+    store = a_store_with_the_registered_set(CountingReads())
+    submit = dataclasses.replace(submit, items=store, check=dataclasses.replace(submit.check, items=store))
     registered = store.sets["set_retain"].items
 
     submit(asked(forget=registered[1:]))
