@@ -33,15 +33,29 @@ def score(model: PreTrainedModel, batch: Batch) -> TokenScores:
     prompts and padding need none of it. :func:`require_plain_head` proves once per model that this equals the
     model's own logits.
     """
-    hidden = backbone_hidden(model, batch.input_ids, batch.attention_mask)  # (B, T, D)
-    logits = model.get_output_embeddings()(hidden[batch.row, batch.position])  # (N, V)
+    hidden = backbone_hidden(model, batch.input_ids, batch.attention_mask, batch.position_ids)  # (B, T, D)
+    logits = model.get_output_embeddings()(hidden[batch.line, batch.position])  # (N, V)
     return TokenScores(logits=logits, target=batch.target, row=batch.row, content=batch.content)
 
 
-def backbone_hidden(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return the last hidden states (B, T, D), the final norm included."""
+def backbone_hidden(
+    model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor | None = None
+) -> Tensor:
+    """Return the last hidden states (B, T, D), the final norm included.
+
+    Args:
+        model: reads them.
+        input_ids: (B, T).
+        attention_mask: (B, T), 0 at padding.
+        position_ids: (B, T) where lines are packed. Transformers then keeps the examples of a line apart by them, and
+            does so only where no mask is given.
+    """
     backbone = getattr(model, model.base_model_prefix)
-    hidden: Tensor = backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+    if position_ids is None:
+        output = backbone(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+    else:
+        output = backbone(input_ids=input_ids, position_ids=position_ids, use_cache=False)
+    hidden: Tensor = output.last_hidden_state
     return hidden
 
 

@@ -5,6 +5,7 @@ from core.domain.options import TrainedOptions
 from core.domain.report import EditSummary, FisherSummary, Thresholds, TrainingSummary
 from core.modeling.adapter import Adapter, target_linears
 from core.modeling.base_model import BaseModel
+from core.modeling.packing import can_pack
 from core.pipeline.adapter_start import resume_adapter, saver, start_adapter
 from core.pipeline.measure import Measurement
 from core.pipeline.retain_statistics import retain_statistics
@@ -57,7 +58,8 @@ def train_adapter(
         about = retain_statistics(lesson.task, base, layers, sets, options, cache, initializing=state is None)
 
     with watch.stage(Stage.INITIALIZE):
-        # Made before the adapter is attached: it may ask the base model.
+        # Made before the adapter is attached: they ask the base model.
+        packs = can_pack(base.model)
         loss = forget_loss(options, Surroundings(base, sets.forget, options.seed))
         watched = watched_loss(base, sets.retain_measured) if options.retain_loss == "none" else None
         if state is None:
@@ -80,6 +82,6 @@ def train_adapter(
             retain=sets.retain_trained,
             rewritten=rewritten(lesson.task, base) if loss.needs.rewritten else None,
         )
-        step = take_step_for(FusedStep(base, adapter, loss, data, options, kept_free or None))
+        step = take_step_for(FusedStep(base, adapter, loss, data, options, kept_free or None, packs))
         training = train(adapter, step, data, options, hooks, resume=state)
     return Learned(adapter, training, fisher)

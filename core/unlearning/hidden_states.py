@@ -17,7 +17,7 @@ class Captured:
 
     def at(self, batch: Batch) -> Tensor | None:
         """Return the states (N, D) at the scored places of the batch."""
-        return self.states[-1][batch.row, batch.position] if self.states else None
+        return self.states[-1][batch.line, batch.position] if self.states else None
 
 
 @contextmanager

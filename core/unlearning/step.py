@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from core.data.batches import training_batch
-from core.data.collate import Batch, collate
+from core.data.collate import Batch, collate, pack
 from core.data.corpus import Example
 from core.domain.errors import DivergedError
 from core.domain.options import TrainedOptions
 from core.modeling.adapter import Adapter, AnchoredLinear
 from core.modeling.base_model import BaseModel
+from core.modeling.packing import attention_width
 from core.modeling.scoring import TokenScores, score
 from core.unlearning.forget_loss import ForgetBatch, ForgetLoss, Rewritten
 from core.unlearning.hidden_states import capture
@@ -79,6 +80,7 @@ class FusedStep:
     data: TrainingData
     options: TrainedOptions
     kept_free: dict[str, Tensor] | None = None  # (out, k) of each layer: orthonormal retain directions, for ROL
+    packs: bool = False  # whether rows may share a line, see core.modeling.packing
 
     def __call__(self, plan: Plan, optimizer: torch.optim.Optimizer) -> StepLosses:
         """See :class:`TakeStep`."""
@@ -102,7 +104,7 @@ class FusedStep:
         rows = [*(self.data.forget[at] for at in forget_rows), *rewritten_rows, *retain_rows]
         if not rows:
             return Losses(None, None)
-        batch = collate(rows, pad_id=self.base.pad_id).to(self.base.device)
+        batch = self._batch(rows)
         needs = self.forget_loss.needs
         with capture(self.base.model, needs.hidden if forget_rows else None) as captured:
             scores = score(self.base.model, batch)
@@ -122,6 +124,13 @@ class FusedStep:
                 self.options.retain_loss, scores.where(kept), None if reference is None else reference[kept]
             )
         return Losses(forget_value, retain_value)
+
+    def _batch(self, rows: Sequence[Example]) -> Batch:
+        pad_id, device = self.base.pad_id, self.base.device
+        if not self.packs:
+            return collate(rows, pad_id=pad_id).to(device)
+        wide = attention_width(self.base.model)
+        return pack(rows, pad_id=pad_id, attention_width=wide, max_width=self.base.max_tokens).to(device)
 
     def _forget_batch(
         self,

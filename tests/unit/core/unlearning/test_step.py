@@ -47,11 +47,11 @@ class NotANumber:
         return batch.scores.logits.sum() * float("nan")
 
 
-def fused(forget_loss, options=OPTIONS, *, shift=0.02, architecture="llama_gqa_untied", kept_free=None):
+def fused(forget_loss, options=OPTIONS, *, shift=0.02, architecture="llama_gqa_untied", kept_free=None, packs=False):
     """A step on a tiny model, with an adapter that has been trained or, without a shift, has not."""
     base = base_model(architecture)
     adapter = adapted(base, options, forget=FORGET, retain=RETAIN, moved=shift)
-    return FusedStep(base, adapter, forget_loss, DATA, options, kept_free)
+    return FusedStep(base, adapter, forget_loss, DATA, options, kept_free, packs)
 
 
 def retain_directions(count):
@@ -130,21 +130,33 @@ def copied(step):
 @pytest.mark.parametrize("architecture", ["gpt_neo", "llama_gqa_untied"])
 @pytest.mark.parametrize("retain_loss", ["cross_entropy", "kl"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_losses_equal_the_slow_passes(loss, retain_loss, architecture):
+@pytest.mark.parametrize("packs", [False, True])
+def test_losses_equal_the_slow_passes(loss, retain_loss, architecture, packs):
     options = OPTIONS.model_copy(update={"retain_loss": retain_loss})
-    step, untouched = fused(LOSSES[loss], options, architecture=architecture), base_model(architecture).model
+    step = fused(LOSSES[loss], options, architecture=architecture, packs=packs)
+    untouched = base_model(architecture).model
     losses = step.losses(PLAN)
     torch.testing.assert_close(losses.forget, slow_forget_loss(step, untouched), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(losses.retain, slow_retain_loss(step, untouched), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_is_that_of_the_weighted_sum_of_both_losses(loss):
-    step, untouched = fused(LOSSES[loss]), base_model("llama_gqa_untied").model
+@pytest.mark.parametrize("packs", [False, True])
+def test_gradient_is_that_of_the_weighted_sum_of_both_losses(loss, packs):
+    step, untouched = fused(LOSSES[loss], packs=packs), base_model("llama_gqa_untied").model
     take(step)
     total = 0.7 * slow_forget_loss(step, untouched) + 1.5 * slow_retain_loss(step, untouched)
     for found, expected in zip(gradients(step), torch.autograd.grad(total, step.adapter.parameters()), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_packed_rows_share_lines():
+    step, widths = fused(GradientAscent(), packs=True), []
+    step.base.model.model.register_forward_pre_hook(
+        lambda _module, _inputs, given: widths.append(given["input_ids"].shape), with_kwargs=True
+    )
+    step.losses(PLAN)
+    assert widths[0][0] < 2 * OPTIONS.batch_size
 
 
 def test_trailing_tokens_are_kept_but_not_forgotten():
