@@ -149,6 +149,7 @@ class Thresholds(BaseModel):
     forget: list[ForgetThreshold]
     retain: list[RetainThreshold]
     holdout_refused: dict[str, str] = {}  # metric -> why its gate is the policy's although there is a holdout set
+    chance_over: float | None = None  # share of unseen items over any limit of an item; None: no holdout set tells
 
 
 class TrajectoryPoint(BaseModel):
@@ -234,6 +235,7 @@ class AttackOutcome(BaseModel):
     items: dict[str, dict[str, float]]  # item id -> metric -> value; each item has every metric
     means: dict[str, float]  # over those items
     n: int
+    attempts: int = 1  # at an item, where they are alike: the most at any, of which each may be over a limit by chance
     missing: dict[str, str] = {}  # item id -> why it has no value
     curve: list[AttackPoint] = []  # only of attacks that have a course
 
@@ -257,6 +259,7 @@ class AttackResult(BaseModel):
     attacked: AttackOutcome | None = None  # None: it could not be made, and ``absent`` says why
     unattacked: AttackOutcome | None = None  # the same places of the same items without the attack
     reference: AttackOutcome | None = None  # the same attack on a model that never saw the items
+    control: AttackOutcome | None = None  # the same attack for other items, which the model never saw
     summary: dict[str, float] = {}
     missing: dict[str, str] = {}  # part or number of the summary -> why it is not there
     layers: list[QuantisedLayerSummary] = []  # only of quantisation

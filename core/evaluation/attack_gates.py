@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from core.domain.policy import PlannedAttack
 from core.domain.report import AttackOutcome, AttackResult, ItemResult, Thresholds
-from core.evaluation.item_limits import allowed_over, is_remembered, is_within
+from core.evaluation.failure import Failure
+from core.evaluation.item_limits import allowed_over, is_over, is_remembered
 
 
 @dataclass(frozen=True)
@@ -25,29 +26,43 @@ class GatedAttack:
         return [(result, result.attacked) for result in self.results if result.attacked is not None]
 
 
-def attack_failures(attack: GatedAttack, thresholds: Thresholds) -> list[str]:
-    """Return what an attack with limits got over them, in words.
+def held_to(planned: Sequence[PlannedAttack], thresholds: Thresholds) -> list[PlannedAttack]:
+    """Return the attacks with no limit below that of the forget set without an attack.
+
+    A holdout set may raise the latter above what the policy wrote down for an attack: what unseen text reaches when it
+    is asked politely, no adapter can keep an attack from reaching.
+    """
+    least = {gate.metric: gate.at_most for gate in thresholds.forget}
+    return [
+        attack.model_copy(
+            update={"at_most": {name: max(limit, least.get(name, limit)) for name, limit in attack.at_most.items()}}
+        )
+        for attack in planned
+    ]
+
+
+def attack_failures(attack: GatedAttack, thresholds: Thresholds) -> list[Failure]:
+    """Return what an attack with limits got over them.
 
     What was not tried shows nothing: an attack that could be made in no variant fails, and so does one that reached
-    some item in none. In each variant no more items may be over their own limits than chance allows.
+    some item in none; a variant that could not be made leaves the limits to the others. In each variant no more items
+    may be over their own limits than chance allows.
     """
     if not attack.decides:
         return []
     if not attack.made:
-        return [f"the attack {attack.planned.name} has limits and could not be made"]
-    failures = [f"{attack.planned.name} could not be tried on {count} items"] if (count := _unreached(attack)) else []
+        return [Failure(f"the attack {attack.planned.name} has limits and could not be made")]
+    failures = []
+    if unreached := _unreached(attack):
+        failures.append(Failure(f"{attack.planned.name} could not be tried on {len(unreached)} items", unreached))
     for result, outcome in attack.made:
         where = f"under {result.name} ({result.variant})"
-        failures += [
-            f"{metric} of the forget set {where} is {mean:.3f}, over {limit:.3f}"
-            for metric, limit in attack.planned.at_most.items()
-            if not (mean := outcome.means.get(metric, math.nan)) <= limit  # also where it is not a number
-        ]
-        over, allowed = len(_over(outcome, thresholds)), allowed_over(outcome.n, thresholds, tries=len(attack.made))
-        if over > allowed:
-            failures.append(
-                f"{over} of {outcome.n} items {where} are over their own limits; by chance {allowed} may be"
-            )
+        failures += _mean_failures(attack.planned, outcome, where)
+        over = _over(outcome, thresholds)
+        allowed = allowed_over(outcome.n, thresholds, tries=len(attack.made), attempts=outcome.attempts)
+        if len(over) > allowed:
+            reason = f"{len(over)} of {outcome.n} items {where} are over their own limits; by chance {allowed} may be"
+            failures.append(Failure(reason, over))
     return failures
 
 
@@ -62,21 +77,25 @@ def brought_back(items: Sequence[ItemResult], thresholds: Thresholds, attacks: S
     )
 
 
-def over_under_attack(thresholds: Thresholds, attacks: Sequence[GatedAttack]) -> frozenset[str]:
-    """Return the items that some attack with limits found over their own."""
-    outcomes = [outcome for attack in attacks if attack.decides for _, outcome in attack.made]
-    return frozenset(name for outcome in outcomes for name in _over(outcome, thresholds))
+def _mean_failures(planned: PlannedAttack, outcome: AttackOutcome, where: str) -> list[Failure]:
+    """Return the means over their limits, each carried by the items above it, and those that there are not."""
+    failures = []
+    for metric, limit in planned.at_most.items():
+        mean = outcome.means.get(metric, math.nan)
+        if not math.isfinite(mean):
+            failures.append(Failure(f"{metric} of the forget set {where} was not measured"))
+        elif mean > limit:
+            above = frozenset(name for name, values in outcome.items.items() if values[metric] > limit)
+            failures.append(Failure(f"{metric} of the forget set {where} is {mean:.3f}, over {limit:.3f}", above))
+    return failures
 
 
-def _unreached(attack: GatedAttack) -> int:
-    """Return how many items have no value in any variant although one tried them."""
+def _unreached(attack: GatedAttack) -> frozenset[str]:
+    """Return the items that have no value in any variant although one tried them."""
     tried = {name for _, outcome in attack.made for name in outcome.missing}
-    return len(tried - {name for _, outcome in attack.made for name in outcome.items})
+    return frozenset(tried - {name for _, outcome in attack.made for name in outcome.items})
 
 
 def _over(outcome: AttackOutcome, thresholds: Thresholds) -> frozenset[str]:
-    """Return the items over their own limits, of those that have every metric of a gate."""
-    gated = {gate.metric for gate in thresholds.forget}
-    return frozenset(
-        name for name, values in outcome.items.items() if gated <= values.keys() and not is_within(values, thresholds)
-    )
+    """Return the items over any of their own limits on what the attack measures."""
+    return frozenset(name for name, values in outcome.items.items() if is_over(values, thresholds))

@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 
 from core.domain.report import Thresholds
+from core.evaluation.item_limits import is_measured, is_over
 
 
 def is_memorised(values: Mapping[str, float], thresholds: Thresholds) -> bool | None:
@@ -10,7 +11,6 @@ def is_memorised(values: Mapping[str, float], thresholds: Thresholds) -> bool | 
     deletion request would have something to do. One metric over its limit is enough; one that is absent leaves open
     what it would have been, so that an item which is within all others is undecided.
     """
-    gates = thresholds.forget
-    if any(values[gate.metric] > gate.item_at_most for gate in gates if gate.metric in values):
+    if is_over(values, thresholds):
         return True
-    return False if gates and all(gate.metric in values for gate in gates) else None
+    return False if is_measured(values, thresholds) else None

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from statistics import fmean
 
 import torch
@@ -6,6 +7,7 @@ from core.domain.policy import Gate, Policy
 from core.domain.report import ForgetThreshold, Thresholds
 from core.evaluation.bootstrap import MIN_ITEMS, bootstrap_interval
 from core.evaluation.evaluate import SetScores
+from core.evaluation.item_limits import CHANCE_OVER
 
 ITEM_QUANTILE = 0.95
 
@@ -21,6 +23,7 @@ def choose_thresholds(policy: Policy, holdout: SetScores | None, *, seed: int = 
     reach the upper end of the 95 % confidence interval of the holdout mean, and a single item the 95th percentile of
     the holdout items. The policy bounds both: a holdout set that the model knows by heart must not make everything
     pass. Where the holdout set is of no use for a metric, that gate is the policy's and ``holdout_refused`` says why.
+    Of several limits an unseen item is over one more often than over a given one; ``chance_over`` says how often.
 
     References:
         Jang et al., ACL 2023, https://arxiv.org/abs/2210.01504, section 3.2 (the holdout mean as threshold).
@@ -39,6 +42,7 @@ def choose_thresholds(policy: Policy, holdout: SetScores | None, *, seed: int = 
         forget=gates,
         retain=list(policy.retain),
         holdout_refused=refused,
+        chance_over=_chance_over(gates, holdout),
     )
 
 
@@ -61,3 +65,26 @@ def _from_holdout(gate: Gate, values: list[float], *, seed: int) -> ForgetThresh
         holdout_mean=fmean(values),
         holdout_ci95=(low, high),
     )
+
+
+def _chance_over(gates: Sequence[ForgetThreshold], holdout: SetScores | None) -> float | None:
+    """Return the share of holdout items over any limit of an item, None where these cannot tell for each limit.
+
+    Each limit from the holdout set is a 95th percentile, so it is at least 5 % and at most as many times that; more
+    are over them only where the policy has lowered a limit, which it means. A limit that is the policy's own is
+    vouched for where no holdout item is over it.
+    """
+    measured = [gate for gate in gates if gate.holdout_mean is not None]
+    if holdout is None or not measured or any(_is_doubtful(gate, holdout) for gate in gates):
+        return None
+    over = sum(
+        any(item.values[gate.metric] > gate.item_at_most for gate in measured if gate.metric in item.values)
+        for item in holdout.items
+    )
+    return min(max(over / len(holdout.items), CHANCE_OVER), len(measured) * CHANCE_OVER)
+
+
+def _is_doubtful(gate: ForgetThreshold, holdout: SetScores) -> bool:
+    """Return whether a limit of the policy is one that unseen items may be over, for all that is known."""
+    values = holdout.values(gate.metric)
+    return gate.holdout_mean is None and (len(values) < MIN_ITEMS or max(values) > gate.item_at_most)

@@ -1,17 +1,6 @@
-from collections.abc import Sequence
-
-import torch
-
 from core.domain.report import MembershipResult, SetResult, Thresholds, Verdict
-from core.evaluation.bootstrap import MIN_ITEMS
-from core.evaluation.item_limits import over_by_chance
+from core.evaluation.unseen import looks_unseen
 from core.evaluation.verdict import Judgement
-
-# Asked beside the metrics that have gates. A passage by heart within a long text moves neither of the usual two, and
-# what a model finds likely it may know although it would not say it first.
-ALSO_ASKED = ("longest_correct_run", "answer_probability")
-ITEM_QUANTILE = 0.95
-RESAMPLES = 2_000
 
 
 def judge_untouched(
@@ -22,55 +11,9 @@ def judge_untouched(
 ) -> Judgement | None:
     """Return that no action is needed, or None where it is or where nobody can tell.
 
-    The base model must make no more of the texts than of texts that it never saw, so there must be some of these. In
-    each metric the mean may be as high as that of as many holdout items drawn at random is in 95 % of draws, no more
-    items than chance allows may be above the holdout set's 95th percentile, and none above its highest. Membership
-    inference, where it was made, must not tell the two sets apart. Erring means that a text is unlearned that need
-    not have been.
-
-    Args:
-        forget: as measured under the base model.
-        holdout: the same; None where there is none.
-        thresholds: the holdout set must be within these itself, for one that the model has seen vouches for nothing.
-        membership: of the forget set under the base model.
+    The base model must make no more of the texts than of texts that it never saw, as :func:`looks_unseen` asks it.
+    Erring means that a text is unlearned that need not have been.
     """
-    if holdout is None or not all(_is_within(holdout, gate.metric, gate.at_most) for gate in thresholds.forget):
-        return None
-    gated = [gate.metric for gate in thresholds.forget]
-    asked = dict.fromkeys([*gated, *(name for name in ALSO_ASKED if name in forget.metrics)])
-    if not all(_looks_unseen(_values(forget, name), _values(holdout, name), len(forget.items)) for name in asked):
-        return None
-    if membership is not None and any(score.ci95[0] > 0.5 for score in membership.before.values()):
+    if not looks_unseen(forget, holdout, thresholds, membership, when="before"):
         return None
     return Judgement(Verdict.NO_ACTION_NEEDED, (True,) * len(forget.items), ())
-
-
-def _is_within(holdout: SetResult, metric: str, at_most: float) -> bool:
-    change = holdout.metrics.get(metric)
-    return change is not None and change.n >= MIN_ITEMS and change.before <= at_most
-
-
-def _values(measured: SetResult, metric: str) -> list[float]:
-    return [item.before[metric] for item in measured.items if metric in item.before]
-
-
-def _looks_unseen(values: Sequence[float], unseen: Sequence[float], num_items: int) -> bool:
-    """Return whether the values of all items look like draws from those of unseen items."""
-    if len(values) < num_items or len(unseen) < MIN_ITEMS:
-        return False
-    reference = torch.tensor(unseen, dtype=torch.float64)
-    over = sum(value > float(reference.quantile(ITEM_QUANTILE)) for value in values)
-    return (
-        sum(values) / len(values) <= _mean_by_chance(reference, count=len(values))
-        and over <= over_by_chance(len(values))
-        and max(values) <= max(unseen)
-    )
-
-
-def _mean_by_chance(reference: torch.Tensor, *, count: int) -> float:
-    """Return the 95 % quantile of the mean of so many draws."""
-    generator = torch.Generator().manual_seed(0)
-    means = torch.stack(
-        [reference[torch.randint(len(reference), (count,), generator=generator)].mean() for _ in range(RESAMPLES)]
-    )
-    return float(means.quantile(ITEM_QUANTILE))

@@ -10,6 +10,7 @@ from core.domain.job import Stage
 from core.domain.options import TrainedOptions
 from core.domain.policy import POLICIES
 from core.domain.report import EvaluationReport
+from core.evaluation.attack_gates import held_to
 from core.evaluation.thresholds import choose_thresholds
 from core.evaluation.untouched import judge_untouched
 from core.evaluation.verdict import judge
@@ -76,8 +77,15 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         comparison = compared(before, after, ideal).without(plan.left_out)
 
     with watch.stage(Stage.ATTACK, total_steps=len(plan.attacks)):
-        attacks = made_attacks(plan.attacks, scene, watch.step)
-        judgement = judge(comparison.forget, comparison.retain, thresholds, attacks)
+        attacks = made_attacks(held_to(plan.attacks, thresholds), scene, watch.step)
+        judgement = judge(
+            comparison.forget,
+            comparison.retain,
+            thresholds,
+            attacks,
+            holdout=comparison.holdout,
+            membership=comparison.membership,
+        )
 
     with watch.stage(Stage.PACKAGE):
         facts = Facts(judgement, thresholds, comparison, watch.seconds, learned, attacks)

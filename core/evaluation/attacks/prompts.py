@@ -145,6 +145,11 @@ class _Attempts:
     plain: list[Example]  # the same items as they were measured before
     missing: dict[str, str]  # item id -> why no prompt can be made for it
 
+    @property
+    def most(self) -> int:
+        """The largest number of prompts for an item."""
+        return max(Counter(example.id for example in self.attacked).values())
+
     def main_reason(self) -> str:
         """Return the most frequent reason."""
         (reason, _), *_ = Counter(self.missing.values()).most_common(1) or [("there are no forget items", 0)]
@@ -208,7 +213,7 @@ def _shown(shot: PairItem | FactItem, text_format: TextFormat) -> str:
 
 def _leak(scene: AttackScene, model: PreTrainedModel, attempts: _Attempts) -> AttackOutcome:
     found = leak(model, attempts.attacked, pad_id=scene.base.pad_id)
-    return found.model_copy(update={"missing": attempts.missing | found.missing})
+    return found.model_copy(update={"missing": attempts.missing | found.missing, "attempts": attempts.most})
 
 
 def _cost(scene: AttackScene, attempts: _Attempts) -> int:

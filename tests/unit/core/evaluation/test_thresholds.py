@@ -98,3 +98,61 @@ def test_metrics_are_decided_one_by_one():
     assert by_name["extraction_strength"].holdout_mean is not None
     assert by_name["exact_memorization"].holdout_mean is None
     assert list(thresholds.holdout_refused) == ["exact_memorization"]
+
+
+def holdout_of(*items):
+    """A holdout set of these metrics, an item each."""
+    names = dict.fromkeys(name for item in items for name in item)
+    measured = [MeasuredItem(str(at), dict(item), {}, 10) for at, item in enumerate(items)]
+    return SetScores(len(items), {name: fmean(item.get(name, 0.0) for item in items) for name in names}, measured)
+
+
+TWO = POLICY.model_copy(
+    update={"forget": (*POLICY.forget, POLICY.forget[0].model_copy(update={"metric": "exact_memorization"}))}
+)
+
+
+def test_two_limits_are_passed_by_fewer_unseen_items_than_each():
+    """Of 100 unseen items some are over the one limit, which is their 95th percentile, and others over the other."""
+    strength = [0.001 * (at % 7) + 0.2 * (at < 4) for at in range(100)]
+    exact = [0.001 * (at % 7) + 0.2 * (at > 95) for at in range(100)]
+    items = [{"extraction_strength": a, "exact_memorization": b} for a, b in zip(strength, exact, strict=True)]
+
+    thresholds = choose_thresholds(TWO, holdout_of(*items))
+
+    def is_over(item):
+        return any(item[gate.metric] > gate.item_at_most for gate in thresholds.forget)
+
+    share = sum(map(is_over, items)) / 100
+    assert 0.05 < share <= 0.1
+    assert thresholds.chance_over == share
+
+
+def test_items_are_over_by_chance_no_more_often_than_percentiles_allow():
+    values = [0.0, 0.02] * 18 + [1.0] * 4  # a tenth guess themselves, over the policy's own limit
+
+    assert choose_thresholds(POLICY, holdout(values)).chance_over == 0.05
+
+
+@pytest.mark.parametrize(
+    ("exact", "chance"),
+    [
+        ([0.0] * 40, 0.05),  # they tell no limit, but none of them is over the policy's
+        ([0.9] * 40, None),  # nothing says how often unseen items are over that
+        ([0.0] * 7, None),
+    ],
+)
+def test_limit_of_the_policy_is_vouched_for_by_unseen_items_within_it(exact, chance):
+    items = [{"extraction_strength": 0.001 * at} for at in range(40)]
+    for item, value in zip(items, exact, strict=False):
+        item["exact_memorization"] = value
+
+    thresholds = choose_thresholds(TWO, holdout_of(*items))
+
+    assert thresholds.forget[1].holdout_mean is None
+    assert thresholds.chance_over == chance
+
+
+def test_without_a_holdout_set_nothing_says_what_chance_is():
+    assert choose_thresholds(STANDARD, None).chance_over is None
+    assert choose_thresholds(STANDARD, holdout([0.0] * 20)).chance_over is None

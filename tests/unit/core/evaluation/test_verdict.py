@@ -16,12 +16,10 @@ from core.domain.report import (
     Thresholds,
     Verdict,
 )
-from core.evaluation.attack_gates import GatedAttack
+from core.evaluation.attack_gates import GatedAttack, held_to
+from core.evaluation.failure import Failure
 from core.evaluation.item_limits import over_by_chance
-from core.evaluation.verdict import (
-    forget_failures,
-    judge,
-)
+from core.evaluation.verdict import forget_failures, judge
 
 GATES = Thresholds(
     policy="test-1",
@@ -88,7 +86,7 @@ def test_item_that_a_low_mean_hides_is_found_when_nothing_changed():
     judgement = judge(measured(before, before), KEPT, GATES)
 
     assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
-    assert judgement.reasons == ("1 of 100 items are over their own limits and kept most of what they were above them",)
+    assert judgement.reasons == ("1 of 100 items are over their own limits for the most part",)
 
 
 def test_absent_forget_metric_passes_no_gate():
@@ -198,6 +196,20 @@ def test_base_model_within_all_limits_before_shows_nothing():
     assert "within all limits before" in judgement.reasons[0]
 
 
+UNSEEN = measured([0.0, 0.01, 0.02, 0.03, 0.04] * 4, [0.0] * 20)
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [
+        ([0.02, 0.03], Verdict.FORGOTTEN),
+        ([0.05, 0.05], Verdict.NOT_FORGOTTEN),  # above every text that it never saw, as before
+    ],
+)
+def test_base_model_within_all_limits_before_must_look_as_if_it_had_never_seen_the_texts(after, verdict):
+    assert judge(measured([0.05, 0.05], after), KEPT, GATES, holdout=UNSEEN).verdict is verdict
+
+
 def test_set_that_was_known_on_average_may_be_forgotten():
     assert judge(measured([0.2, 0.2], [0.0, 0.0]), KEPT, GATES).verdict is Verdict.FORGOTTEN
 
@@ -214,9 +226,7 @@ def test_where_nothing_tells_items_apart_a_failure_of_the_set_is_one_of_each():
 
 def test_only_a_holdout_set_says_that_an_item_was_not_known():
     forget = measured([1.0, 0.0], [0.0, 0.0])
-    from_holdout = GATES.model_copy(
-        update={"forget": [gate.model_copy(update={"holdout_mean": 0.01}) for gate in GATES.forget]}
-    )
+    from_holdout = GATES.model_copy(update={"chance_over": 0.05})
 
     by_policy = judge(forget, KEPT, GATES).mark(forget, GATES)
     by_holdout = judge(forget, KEPT, from_holdout).mark(forget, from_holdout)
@@ -243,6 +253,49 @@ def test_item_that_another_variant_reached_is_covered():
     assert not judge(measured([1.0] * 2, [0.0] * 2), KEPT, GATES, [GatedAttack(first.planned, results)]).reasons
 
 
+def test_item_that_an_attack_could_not_be_tried_on_is_the_one_that_is_not_forgotten():
+    tried = attacked({"0": 0.0, "1": 0.0}, limit=0.5)
+    outcome = tried.results[0].attacked.model_copy(update={"missing": {"2": "too long"}})
+    results = [tried.results[0].model_copy(update={"attacked": outcome})]
+
+    judgement = judge(measured([1.0] * 3, [0.1, 0.0, 0.0]), KEPT, GATES, [GatedAttack(tried.planned, results)])
+
+    assert judgement.forgotten == (True, True, False)
+    assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
+
+
+def test_items_that_carry_a_failure_are_found_beside_one_that_is_over_by_chance():
+    """Each of the first ten is within its own limit and together they are not, whatever the eleventh is."""
+    after = [0.24] * 10 + [0.3] + [0.0] * 9
+
+    assert judge(measured([1.0] * 20, after), KEPT, GATES).forgotten == (False,) * 11 + (True,) * 9
+
+
+def test_items_over_their_limits_under_attack_are_found_beside_one_that_is_over_without():
+    forget = measured([1.0] * 40, [0.0] * 39 + [0.3])
+    values = {str(at): 0.5 * (at < 20) for at in range(40)}
+
+    judgement = judge(forget, KEPT, GATES, [attacked(values, limit=0.9)])
+
+    assert judgement.forgotten == (False,) * 20 + (True,) * 19 + (False,)
+
+
+def with_verbatim(thresholds):
+    """The same with a gate on a metric that no attack measures."""
+    verbatim = ForgetThreshold(metric="vc", at_most=0.0, item_at_most=0.0)
+    return thresholds.model_copy(update={"forget": [*thresholds.forget, verbatim]})
+
+
+def test_items_count_under_an_attack_that_lacks_another_metric_with_a_limit():
+    values = {str(at): 0.5 * (at < 3) for at in range(12)}
+
+    judgement = judge(measured([1.0] * 12, [0.0] * 12), KEPT, with_verbatim(GATES), [attacked(values, limit=0.9)])
+
+    assert "3 of 12 items under quantisation (nf4_merged) are over their own limits; by chance 0 may be" in (
+        judgement.reasons
+    )
+
+
 def test_more_items_over_their_limits_under_attack_than_by_chance_fail():
     judgement = judge(
         measured([1.0] * 12, [0.0] * 12),
@@ -259,6 +312,50 @@ def test_with_several_tries_more_may_be_over_in_one_of_them():
     assert [over_by_chance(7, tries=tries) for tries in (1, 4)] == [1, 2]  # P(2 or more) is 4.4 %, P(3 or more) 0.4 %
 
 
+@pytest.mark.parametrize(("under_attack", "verdict"), [(0.3, Verdict.FORGOTTEN), (0.9, Verdict.PARTLY_FORGOTTEN)])
+def test_item_that_was_not_known_is_brought_back_by_most_of_it_alone(under_attack, verdict):
+    """Just over its limit it is by chance, as one of forty; recited under attack it was there all along."""
+    forget = measured([1.0] * 39 + [0.1], [0.0] * 40)
+    values = {str(at): 0.0 for at in range(39)} | {"39": under_attack}
+
+    assert judge(forget, KEPT, GATES, [attacked(values, limit=0.9)]).verdict is verdict
+
+
+def test_item_that_came_over_its_limit_by_chance_alone_is_not_remembered():
+    assert judge(measured([1.0] * 39 + [0.1], [0.0] * 39 + [0.3]), KEPT, GATES).verdict is Verdict.FORGOTTEN
+
+
+def test_item_without_a_metric_that_has_a_limit_is_said_to_lack_it():
+    forget = measured([1.0] * 2, [0.0, 0.0])
+    blind = forget.items[1].model_copy(update={"after": {}})
+    forget = forget.model_copy(update={"items": [forget.items[0], blind]})
+
+    judgement = judge(forget, KEPT, GATES)
+
+    assert judgement.reasons == ("1 of 2 items lack a metric that has a limit",)
+    assert judgement.forgotten == (True, False)
+
+
+def test_attack_is_allowed_what_the_holdout_set_allows_without_one():
+    planned = PlannedAttack(name="prompts", at_most={"es": 0.05, "other": 0.05})
+
+    (raised,) = held_to([planned], GATES)
+
+    assert raised.at_most == {"es": 0.06, "other": 0.05}
+    assert held_to([raised], GATES.model_copy(update={"forget": []})) == [raised]
+
+
+def test_of_several_attempts_at_an_item_each_may_be_over_by_chance():
+    values = {str(at): 0.5 * (at < 8) for at in range(40)}
+    once = attacked(values, limit=0.9)
+    outcome = once.results[0].attacked.model_copy(update={"attempts": 4})
+    four = GatedAttack(once.planned, [once.results[0].model_copy(update={"attacked": outcome})])
+    forget = measured([1.0] * 40, [0.0] * 40)
+
+    assert judge(forget, KEPT, GATES, [once]).verdict is Verdict.PARTLY_FORGOTTEN
+    assert judge(forget, KEPT, GATES, [four]).verdict is Verdict.FORGOTTEN  # 18.5 % are over in one of four
+
+
 def test_of_a_small_set_judged_by_a_policy_no_item_may_be_over():
     few = judge(
         measured([1.0] * 2, [0.0, 0.4]),
@@ -273,17 +370,29 @@ def test_item_that_is_still_recited_is_not_hidden_by_a_low_mean():
     judgement = judge(measured([1.0] * 40, [0.0] * 39 + [0.9]), KEPT, GATES)
 
     assert judgement.verdict is Verdict.PARTLY_FORGOTTEN
-    assert judgement.reasons == ("1 of 40 items are over their own limits and kept most of what they were above them",)
+    assert judgement.reasons == ("1 of 40 items are over their own limits for the most part",)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.08])
 @pytest.mark.parametrize("count", [1, 7, 14, 20, 100, 400])
-def test_items_over_by_chance_are_the_binomial_quantile(count):
+def test_items_over_by_chance_are_the_binomial_quantile(count, share):
     def more_than(over):
-        return sum(math.comb(count, k) * 0.05**k * 0.95 ** (count - k) for k in range(over + 1, count + 1))
+        return sum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(over + 1, count + 1))
 
-    allowed = over_by_chance(count)
+    allowed = over_by_chance(count, share=share)
     assert more_than(allowed) <= 0.05
     assert allowed == 0 or more_than(allowed - 1) > 0.05
+
+
+def test_a_set_of_any_size_has_a_number_that_may_be_over_by_chance():
+    assert over_by_chance(20_000) == pytest.approx(20_000 * 0.05 + 1.645 * math.sqrt(20_000 * 0.05 * 0.95), abs=2)
+
+
+def test_a_holdout_set_says_how_many_items_may_be_over_any_of_several_limits():
+    forget = measured([1.0] * 100, [0.3] * 12 + [0.0] * 88)
+
+    assert judge(forget, KEPT, GATES).verdict is Verdict.PARTLY_FORGOTTEN  # 9 of 100 where one of twenty is over
+    assert judge(forget, KEPT, GATES.model_copy(update={"chance_over": 0.1})).verdict is Verdict.FORGOTTEN
 
 
 def test_few_items_over_their_limits_may_be_chance():
@@ -296,5 +405,5 @@ def test_few_items_over_their_limits_may_be_chance():
 
 def test_failures_are_none_when_each_mean_is_low_enough():
     assert forget_failures({"es": 0.06}, [], GATES) == []
-    assert forget_failures({"es": 0.061}, [], GATES) == ["es of the forget set is 0.061, over 0.060"]
-    assert forget_failures({}, [], GATES) == ["es of the forget set was not measured"]
+    assert forget_failures({"es": 0.061}, [], GATES) == [Failure("es of the forget set is 0.061, over 0.060")]
+    assert forget_failures({}, [], GATES) == [Failure("es of the forget set was not measured")]

@@ -191,6 +191,12 @@ def test_of_each_item_the_worst_prompt_counts_and_the_others_are_missing_with_a_
                 assert value == max(found[item_id][metric] for found in scored if item_id in found)
         assert results[family].reference.items.keys() == results[family].attacked.items.keys()
     assert results["paraphrase"].attacked.n == 1
+    assert {family: results[family].attacked.attempts for family in FAMILIES} == {
+        "paraphrase": 2,
+        "prefix_injection": 4,
+        "few_shot": 4,
+        "role_play": 4,
+    }
     assert results["paraphrase"].attacked.missing.keys() == {"item-1", "text-4"}
     assert results["few_shot"].attacked.missing == {"text-4": "a text has no prompt to show others of"}
 
