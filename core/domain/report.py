@@ -140,6 +140,14 @@ class RetainThreshold(BaseModel):
     at_least_ratio: float
 
 
+class PerplexityThreshold(BaseModel):
+    """Intact means: the perplexity after is at most so many times that before."""
+
+    model_config = _FROZEN
+    set_name: Literal["retain", "holdout"]
+    at_most_ratio: float
+
+
 class Thresholds(BaseModel):
     """The gates that were applied and where they come from."""
 
@@ -148,6 +156,7 @@ class Thresholds(BaseModel):
     source: Literal["holdout", "policy"]
     forget: list[ForgetThreshold]
     retain: list[RetainThreshold]
+    perplexity: list[PerplexityThreshold] = []  # of every policy, on texts that were not to be forgotten
     holdout_refused: dict[str, str] = {}  # metric -> why its gate is the policy's although there is a holdout set
     chance_over: float | None = None  # share of unseen items over any limit of an item; None: no holdout set tells
 

@@ -6,6 +6,7 @@ from core.domain.report import (
     ForgetThreshold,
     ItemResult,
     MembershipResult,
+    PerplexityThreshold,
     RetainThreshold,
     SetResult,
     Thresholds,
@@ -61,7 +62,7 @@ def judge(
     An item counts as forgotten if it is within its own limits and carries none of the failures. Where a failure is
     nobody's, such as an attack that could not be made, and no other tells the items apart, none is forgotten.
     """
-    damage = [reason for gate in thresholds.retain if (reason := _retain_failure(retain, gate))]
+    damage = _damage(retain, holdout, thresholds)
     after = {name: change.after for name, change in forget.metrics.items()}
     remains = forget_failures(after, forget.items, thresholds)
     remains += [failure for attack in attacks for failure in attack_failures(attack, thresholds)]
@@ -125,6 +126,25 @@ def _forget_failure(means: Mapping[str, float], items: Sequence[ItemResult], gat
         return None
     reason = f"{gate.metric} of the forget set is {value:.3f}, over {gate.at_most:.3f}"
     return Failure(reason, _ids(item for item in items if item.after.get(gate.metric, math.inf) > gate.at_most))
+
+
+def _damage(retain: SetResult, holdout: SetResult | None, thresholds: Thresholds) -> list[str]:
+    """Return what the adapter cost that it should not have, in words."""
+    sets = {"retain": retain, "holdout": holdout}
+    return [
+        *(reason for gate in thresholds.retain if (reason := _retain_failure(retain, gate))),
+        *(reason for bound in thresholds.perplexity if (reason := _perplexity_failure(sets[bound.set_name], bound))),
+    ]
+
+
+def _perplexity_failure(measured: SetResult | None, bound: PerplexityThreshold) -> str | None:
+    change = measured.metrics.get("perplexity") if measured else None
+    if change is None or not (math.isfinite(change.before) and math.isfinite(change.after)):
+        return f"perplexity of the {bound.set_name} set was not measured"
+    ratio = change.after / change.before
+    if ratio <= bound.at_most_ratio:
+        return None
+    return f"perplexity of the {bound.set_name} set is {ratio:.1f} times what it was, over {bound.at_most_ratio:g}"
 
 
 def _retain_failure(retain: SetResult, gate: RetainThreshold) -> str | None:

@@ -2,7 +2,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.domain.report import AttackResult, EvaluationReport, ForgetThreshold, RetainThreshold
+from core.domain.report import (
+    AttackResult,
+    EvaluationReport,
+    ForgetThreshold,
+    PerplexityThreshold,
+    RetainThreshold,
+)
 from core.packaging.attack_notes import attack_note, variant_title
 from core.packaging.metric_notes import note_of
 
@@ -30,10 +36,11 @@ class Gate:
 
 
 def gates_of(report: EvaluationReport) -> list[Gate]:
-    """Return every gate that was applied to a whole set: the forget set as it is, under each attack, the retain set."""
+    """Return every gate that was applied to a whole set: the forget set as it is, under each attack, what was kept."""
     forget = [_forget_gate(report, threshold) for threshold in report.thresholds.forget]
     retain = [_retain_gate(report, threshold) for threshold in report.thresholds.retain]
-    return forget + _attack_gates(report) + retain
+    intact = [_perplexity_gate(report, threshold) for threshold in report.thresholds.perplexity]
+    return forget + _attack_gates(report) + retain + intact
 
 
 def _forget_gate(report: EvaluationReport, threshold: ForgetThreshold) -> Gate:
@@ -62,7 +69,28 @@ def _retain_gate(report: EvaluationReport, threshold: RetainThreshold) -> Gate:
         after=change.after if change else None,
         holds=change is not None and change.before > 0 and change.after / change.before >= threshold.at_least_ratio,
         origin=f"policy {report.thresholds.policy}",
-        meaning="the model keeps what it knew",
+        meaning=(
+            "the model keeps what it knew"
+            if report.retain_rows_unseen
+            else "the model keeps what it was shown to keep, and of anything else this says nothing"
+        ),
+    )
+
+
+def _perplexity_gate(report: EvaluationReport, threshold: PerplexityThreshold) -> Gate:
+    measured = report.retain if threshold.set_name == "retain" else report.holdout
+    change = measured.metrics.get("perplexity") if measured else None
+    limit = f"at most {threshold.at_most_ratio:g} times before"
+    most = threshold.at_most_ratio * change.before if change else None
+    return Gate(
+        set_name=threshold.set_name,
+        metric="perplexity",
+        limit=limit if most is None else f"{limit}, {most:.3f}",
+        before=change.before if change else None,
+        after=change.after if change else None,
+        holds=change is not None and most is not None and change.after <= most,
+        origin="recipe, under any policy",
+        meaning="the model was not destroyed: texts that were not to be forgotten hardly surprise it more",
     )
 
 

@@ -100,7 +100,11 @@ def assemble(task: RunTask, base: BaseModel, sets: EncodedSets, facts: Facts, *,
         device=base.device.type,
         dtype=str(base.model.dtype).removeprefix("torch."),
         timings_seconds=dict(facts.seconds),
-        does_not_establish=[*ALWAYS_UNESTABLISHED, *_unestablished(facts)],
+        does_not_establish=[
+            *ALWAYS_UNESTABLISHED,
+            *([] if learned is None or sets.measures_unseen else [_rehearsed(facts.thresholds)]),
+            *_unestablished(facts),
+        ],
     )
 
 
@@ -109,6 +113,16 @@ def _attacks_left_out(task: RunTask) -> dict[str, str]:
     policy = POLICIES[task.spec.policy]
     planned = {attack.name for attack in policy.attacks}
     return {name: f"policy {policy.name} leaves this attack out" for name in ATTACKS if name not in planned}
+
+
+def _rehearsed(thresholds: Thresholds) -> str:
+    """Return what a retain set that was trained on as a whole leaves open."""
+    asked = any(bound.set_name == "holdout" for bound in thresholds.perplexity)
+    only = "; of other texts only how surprising the holdout set is was held to a limit" if asked else ""
+    return (
+        "Knowledge beside the retain set is not shown to be kept: the measured retain rows were trained on as well, "
+        f"for there were too few to set some aside{only}."
+    )
 
 
 def _unestablished(facts: Facts) -> list[str]:

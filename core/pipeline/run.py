@@ -11,7 +11,7 @@ from core.domain.options import TrainedOptions
 from core.domain.policy import POLICIES
 from core.domain.report import EvaluationReport
 from core.evaluation.attack_gates import held_to
-from core.evaluation.thresholds import choose_thresholds
+from core.evaluation.thresholds import bounded, choose_thresholds
 from core.evaluation.untouched import judge_untouched
 from core.evaluation.verdict import judge
 from core.modeling.base_model import choose_device, load_base_model, locate
@@ -60,7 +60,12 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         reference = measured_reference(task, base, measure)
         ideal = reference.measured if reference else None
         before = measure(base, ideal)
-        thresholds = choose_thresholds(policy, before.holdout)
+        thresholds = bounded(
+            choose_thresholds(policy, before.holdout),
+            policy,
+            retain_rows_unseen=sets.measures_unseen,
+            num_holdout_items=len(sets.holdout or ()),
+        )
         untouched = compared(before, before, ideal)
         unneeded = judge_untouched(untouched.forget, untouched.holdout, thresholds, untouched.membership)
 

@@ -37,9 +37,9 @@ def encode_sets(task: RunTask, base: BaseModel, generated: Sequence[TextItem] = 
 
     Utility is measured on rows that training does not see, because rows that it repairs at every step say nothing
     about those that it does not. A retain set too small to be split, or of which only rows set aside are left, is
-    measured as it is, and the report says so. Left out are retain rows that are there twice or that the request asks
-    to forget, and holdout rows that are in one of the other sets: a text that training sees cannot stand for text
-    that nobody saw.
+    measured as it is; the report says so, and the verdict asks the holdout set besides. Left out are retain rows that
+    are there twice or that the request asks to forget, and holdout rows that are in one of the other sets: a text that
+    training sees cannot stand for text that nobody saw.
 
     Args:
         task: names the items.

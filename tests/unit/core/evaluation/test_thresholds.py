@@ -7,7 +7,7 @@ import torch
 from core.domain.policy import POLICIES, Gate, Policy
 from core.evaluation.bootstrap import bootstrap_interval
 from core.evaluation.evaluate import MeasuredItem, SetScores
-from core.evaluation.thresholds import choose_thresholds
+from core.evaluation.thresholds import MAX_PERPLEXITY_RATIO, bounded, choose_thresholds
 
 STANDARD = POLICIES["standard-1"]
 POLICY = Policy(
@@ -156,3 +156,23 @@ def test_limit_of_the_policy_is_vouched_for_by_unseen_items_within_it(exact, cha
 def test_without_a_holdout_set_nothing_says_what_chance_is():
     assert choose_thresholds(STANDARD, None).chance_over is None
     assert choose_thresholds(STANDARD, holdout([0.0] * 20)).chance_over is None
+
+
+@pytest.mark.parametrize(
+    ("unseen", "holdout_items", "sets"),
+    [(True, 20, ["retain"]), (False, 20, ["retain", "holdout"]), (False, 7, ["retain"]), (False, 0, ["retain"])],
+)
+def test_holdout_set_is_asked_where_the_retain_rows_were_trained_on(unseen, holdout_items, sets):
+    chosen = choose_thresholds(STANDARD, None)
+
+    thresholds = bounded(chosen, STANDARD, retain_rows_unseen=unseen, num_holdout_items=holdout_items)
+
+    assert [bound.set_name for bound in thresholds.perplexity] == sets
+    assert {bound.at_most_ratio for bound in thresholds.perplexity} == {MAX_PERPLEXITY_RATIO}
+    assert thresholds.model_copy(update={"perplexity": []}) == chosen
+
+
+def test_perplexity_has_no_bound_where_the_policy_leaves_it_out():
+    chosen = choose_thresholds(POLICY, None)
+
+    assert bounded(chosen, POLICY, retain_rows_unseen=False, num_holdout_items=20) == chosen

@@ -11,6 +11,7 @@ from core.domain.report import (
     ForgetThreshold,
     ItemResult,
     MetricChange,
+    PerplexityThreshold,
     RetainThreshold,
     SetResult,
     Thresholds,
@@ -113,6 +114,39 @@ def test_value_that_is_not_finite_passes_no_gate(value):
 
 def test_retain_metric_that_was_zero_shows_nothing():
     assert judge(measured([1.0], [0.0]), measured([0.0], [0.0], metric="ma"), GATES).verdict is Verdict.DAMAGED
+
+
+def surprised(before, after):
+    change = MetricChange.model_construct(before=before, after=after, n=9)
+    return KEPT.model_copy(update={"metrics": KEPT.metrics | {"perplexity": change}})
+
+
+def bounded(*names):
+    bounds = [PerplexityThreshold(set_name=name, at_most_ratio=2.0) for name in names]
+    return GATES.model_copy(update={"perplexity": bounds})
+
+
+@pytest.mark.parametrize(("after", "verdict"), [(40.0, Verdict.FORGOTTEN), (40.1, Verdict.DAMAGED)])
+def test_model_that_can_do_nothing_but_end_a_text_is_damaged_where_the_retain_rows_were_never_known(after, verdict):
+    """Its memorization accuracy is that of the ends, before and after."""
+    assert judge(measured([1.0], [0.0]), surprised(20.0, after), bounded("retain")).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("holdout", "verdict"),
+    [
+        (surprised(20.0, 21.0), Verdict.FORGOTTEN),
+        (surprised(20.0, 500.0), Verdict.DAMAGED),
+        (surprised(20.0, math.inf), Verdict.DAMAGED),
+        (KEPT, Verdict.DAMAGED),  # it was not measured
+        (None, Verdict.DAMAGED),
+    ],
+)
+def test_texts_that_nobody_trained_on_must_not_become_absurd(holdout, verdict):
+    judgement = judge(measured([1.0], [0.0]), KEPT, bounded("holdout"), holdout=holdout)
+
+    assert judgement.verdict is verdict
+    assert all("perplexity of the holdout set" in reason for reason in judgement.reasons)
 
 
 def test_no_gate_forgets_nothing():

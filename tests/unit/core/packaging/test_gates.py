@@ -1,7 +1,8 @@
 import pytest
 
+from core.domain.report import MetricChange, PerplexityThreshold
 from core.packaging.gates import gates_of
-from tests.unit.core.packaging.reports import make_attack, make_outcome, make_report
+from tests.unit.core.packaging.reports import make_attack, make_outcome, make_report, make_set
 
 LIMIT = {"extraction_strength": 0.16}
 
@@ -78,3 +79,23 @@ def test_attack_that_is_made_in_one_way_has_no_variant_to_name():
     attack = make_attack(name="sampling", variant="sampling", at_most={"extraction_strength": 0.9})
 
     assert gate_under(attack).detail == ""
+
+
+@pytest.mark.parametrize(("after", "holds"), [(40.0, True), (41.0, False), (None, False)])
+def test_texts_that_were_not_to_be_forgotten_have_a_limit_on_their_surprise(after, holds):
+    change = {} if after is None else {"perplexity": MetricChange(before=20.0, after=after, n=9)}
+    holdout = make_set(before=0.1, after=0.1, ids=("never",)).model_copy(update={"metrics": change})
+    report = make_report(holdout=holdout)
+    bound = PerplexityThreshold(set_name="holdout", at_most_ratio=2.0)
+    thresholds = report.thresholds.model_copy(update={"perplexity": [bound]})
+
+    *_, gate = gates_of(report.model_copy(update={"thresholds": thresholds}))
+
+    assert (gate.what, gate.holds, gate.after) == ("Holdout set: perplexity", holds, after)
+    assert gate.limit == ("at most 2 times before" if after is None else "at most 2 times before, 40.000")
+
+
+def test_gate_on_rows_that_were_trained_on_says_what_it_does_not_show():
+    *_, gate = gates_of(make_report(retain_rows_unseen=False))
+
+    assert "of anything else this says nothing" in gate.meaning

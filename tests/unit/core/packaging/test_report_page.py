@@ -163,6 +163,7 @@ def test_reason_for_refusing_the_holdout_set_is_shown(plain):
         ({"holdout": None}, "no holdout set is registered"),
         ({"fisher": None}, "initialised without it"),
         ({"retain_rows_unseen": False}, "all of which were trained on, and they decide when training stops"),
+        ({"retain_rows_unseen": False}, "That shows less: no other text was held to a limit."),
         ({"retain_rows_unseen": True}, "knowledge and not rehearsal; but they decide when training stops"),
     ],
 )

@@ -51,8 +51,8 @@ def knowing(tmp_path_factory):
 def ran(make_task, knowing):
     """Runs a method under a policy on the model that knows the texts."""
 
-    def go(policy, method, **options):
-        task = make_task(forget=FORGET, retain=RETAIN, holdout=HOLDOUT)
+    def go(policy, method, *, retain=RETAIN, **options):
+        task = make_task(forget=FORGET, retain=retain, holdout=HOLDOUT)
         chosen = METHOD_OPTIONS[method].model_validate({"r": 4, "batch_size": 4, **options})
         digest = weights_digest(knowing)
         task = replace(
@@ -92,3 +92,16 @@ def test_model_that_lost_what_it_was_to_keep_never_passes(ran, policy):
     kept = outcome.report.retain.metrics["memorization_accuracy"]
     assert kept.after < 0.9 * kept.before
     assert outcome.report.verdict is Verdict.DAMAGED
+
+
+def test_model_that_kept_nothing_but_the_few_rows_it_was_trained_on_never_passes(ran):
+    outcome = ran("fast-1", "gd_fila", retain=RETAIN[:8], learning_rate=0.01, max_steps=60)
+
+    kept = outcome.report.retain.metrics["memorization_accuracy"]
+    assert kept.after > 0.95 * kept.before
+    assert outcome.report.verdict is Verdict.DAMAGED
+    assert [reason.partition(" is ")[0] for reason in outcome.report.verdict_reasons] == [
+        "perplexity of the holdout set"
+    ]
+    assert any("beside the retain set" in line for line in outcome.report.does_not_establish)
+    assert "other texts were held to a coarser limit alone" in outcome.report_html
