@@ -1,7 +1,9 @@
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from huggingface_hub import snapshot_download
@@ -47,6 +49,14 @@ class BaseModel:
     def max_tokens(self) -> int:
         """Context length."""
         return context_length(self.model)
+
+
+class LoadBaseModel(Protocol):
+    """Where a recipe gets its base model: :func:`load_base_model`, or who keeps one that was loaded so."""
+
+    def __call__(self, path: Path, *, device: torch.device, expected_sha256: str) -> BaseModel:
+        """Return the base model with no adapter on it. Raises as :func:`load_base_model`."""
+        ...
 
 
 def choose_device(choice: DeviceChoice) -> torch.device:
@@ -109,20 +119,39 @@ def load_base_model(path: Path, *, device: torch.device, expected_sha256: str | 
     if expected_sha256 is not None and weights_digest(path) != expected_sha256:
         raise BaseModelChangedError("the weights differ from those that were registered: register the model anew")
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    try:
+    with _refused_if_broken():
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    tokenizer = load_tokenizer(path)
+    model.to(device).eval().requires_grad_(False)
+    require_plain_head(model)
+    return BaseModel(model=model, tokenizer=tokenizer, path=path)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a base model.
+
+    Raises:
+        UnsupportedBaseModelError: there is none, or it has no fast form.
+    """
+    with _refused_if_broken():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=False, local_files_only=True
+        )
+    if not tokenizer.is_fast:
+        raise UnsupportedBaseModelError("the tokenizer has no tokenizer.json: convert it to a fast tokenizer")
+    return tokenizer
+
+
+@contextmanager
+def _refused_if_broken() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as broken:
         raise UnsupportedBaseModelError(
             f"the directory cannot be loaded as a causal language model ({type(broken).__name__})"
         ) from broken
-    if not tokenizer.is_fast:
-        raise UnsupportedBaseModelError("the tokenizer has no tokenizer.json: convert it to a fast tokenizer")
-    model.to(device).eval().requires_grad_(False)
-    require_plain_head(model)
-    return BaseModel(model=model, tokenizer=tokenizer, path=path)
 
 
 def context_length(model: PreTrainedModel) -> int:

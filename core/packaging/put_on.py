@@ -1,4 +1,6 @@
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -10,10 +12,11 @@ from core.modeling.base_model import BaseModel
 _PARTS = ("adapter_config.json", "adapter_model.safetensors")
 
 
-def put_on(package: bytes, base: BaseModel, directory: Path) -> PreTrainedModel:
-    """Return the base model with the adapter of a package on it, by plain PEFT, as whoever serves it would.
+@contextmanager
+def put_on(package: bytes, base: BaseModel, directory: Path) -> Iterator[PreTrainedModel]:
+    """Within, the base model has the adapter of a package on it, by plain PEFT, as whoever serves it would.
 
-    The layers of ``base`` itself are replaced: whatever is to be measured without the adapter comes first.
+    It is the layers of ``base`` itself that are replaced, and put back at the end.
 
     Args:
         package: the zip that a job delivered; verified before its delivery, so nothing is checked again.
@@ -24,5 +27,8 @@ def put_on(package: bytes, base: BaseModel, directory: Path) -> PreTrainedModel:
     with zipfile.ZipFile(BytesIO(package)) as archive:
         for name in _PARTS:
             (directory / name).write_bytes(archive.read(name))
-    model: PreTrainedModel = PeftModel.from_pretrained(base.model, directory).eval().get_base_model()
-    return model
+    adapted = PeftModel.from_pretrained(base.model, directory).eval()
+    try:
+        yield adapted.get_base_model()
+    finally:
+        adapted.unload()

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
 from core.data.corpus import ItemEncoder
 from core.domain.base_model import RegisteredBaseModel
@@ -22,7 +24,7 @@ from core.evaluation.item_limits import over_by_chance
 from core.evaluation.memorised import is_memorised
 from core.evaluation.metrics import METRICS
 from core.evaluation.thresholds import choose_thresholds
-from core.modeling.base_model import BaseModel, DeviceChoice, choose_device, load_base_model, locate
+from core.modeling.base_model import BaseModel, DeviceChoice, LoadBaseModel, choose_device, load_base_model, locate
 from core.packaging.put_on import put_on
 from core.pipeline.stopwatch import Stopwatch
 from core.ports import Clock, JobMonitor
@@ -44,27 +46,29 @@ class ProbeTask:
     work_dir: Path  # an empty directory; it stays on this machine
 
 
-def probe(task: ProbeTask, monitor: JobMonitor, clock: Clock) -> ProbeResult:
+def probe(task: ProbeTask, monitor: JobMonitor, clock: Clock, load: LoadBaseModel = load_base_model) -> ProbeResult:
     """Return what the base model, with the adapter on it where there is one, knows of each item.
+
+    Afterwards the base model is what it was.
 
     Raises:
         JobFailure: the probe cannot succeed; one of its subclasses says why.
         LeaseLostError: the attempt no longer owns the probe.
     """
     try:
-        return _probe(task, monitor, clock)
+        return _probe(task, monitor, clock, load)
     except torch.OutOfMemoryError as full:
         raise OutOfMemoryError("the device has too little memory: split long items") from full
 
 
-def _probe(task: ProbeTask, monitor: JobMonitor, clock: Clock) -> ProbeResult:
+def _probe(task: ProbeTask, monitor: JobMonitor, clock: Clock, load: LoadBaseModel) -> ProbeResult:
     policy = POLICIES[task.spec.policy]
     metrics = {name: METRICS[name] for name in dict.fromkeys([*SHOWN, *(gate.metric for gate in policy.forget)])}
     watch = Stopwatch(monitor)
 
     with watch.stage(Stage.PREPARE):
         path = locate(task.base_model.source, task.base_model.revision)
-        base = load_base_model(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
+        base = load(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
         encode = ItemEncoder(base.tokenizer, task.base_model.text_format, base.max_tokens)
         examples = encode(task.items.items)
         probed = {normalized(item) for item in task.items.items}
@@ -75,11 +79,17 @@ def _probe(task: ProbeTask, monitor: JobMonitor, clock: Clock) -> ProbeResult:
         holdout = evaluate(base.model, encode(unseen), pad_id=base.pad_id, metrics=metrics) if unseen else None
         thresholds = choose_thresholds(policy, holdout)
 
-    with watch.stage(Stage.EVALUATE):
-        model = base.model if task.adapter_zip is None else put_on(task.adapter_zip, base, task.work_dir / "adapter")
+    with watch.stage(Stage.EVALUATE), _judged(task, base) as model:
         scores = evaluate(model, examples, pad_id=base.pad_id, metrics=metrics)
 
     return _result(task, base, scores, _limits(thresholds, task, len(unseen)), thresholds, watch, clock)
+
+
+def _judged(task: ProbeTask, base: BaseModel) -> AbstractContextManager[PreTrainedModel]:
+    """Return the model that the probe asks about."""
+    if task.adapter_zip is None:
+        return nullcontext(base.model)
+    return put_on(task.adapter_zip, base, task.work_dir / "adapter")
 
 
 def _result(

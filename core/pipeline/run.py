@@ -14,7 +14,7 @@ from core.evaluation.attack_gates import held_to
 from core.evaluation.thresholds import bounded, choose_thresholds
 from core.evaluation.untouched import judge_untouched
 from core.evaluation.verdict import judge
-from core.modeling.base_model import choose_device, load_base_model, locate
+from core.modeling.base_model import LoadBaseModel, choose_device, load_base_model, locate
 from core.packaging.report_page import render
 from core.packaging.verify import Probe
 from core.pipeline.attack import attack_scene, made_attacks, plan_attacks
@@ -32,27 +32,36 @@ from core.pipeline.trained_tokens import trained_tokens
 from core.ports import ArtifactStore, Clock, ItemStore, JobMonitor
 
 
-def run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock) -> RunOutcome:
-    """Return the package, the report and the dispositions of one job.
+def run(
+    task: RunTask,
+    monitor: JobMonitor,
+    cache: ArtifactStore,
+    items: ItemStore,
+    clock: Clock,
+    load: LoadBaseModel = load_base_model,
+) -> RunOutcome:
+    """Return the package, the report and the dispositions of one job. Afterwards the base model is what it was.
 
     Raises:
         JobFailure: the job cannot succeed; one of its subclasses says why.
         LeaseLostError: the attempt no longer owns the job.
     """
     try:
-        return _run(task, monitor, cache, items, clock)
+        return _run(task, monitor, cache, items, clock, load)
     except torch.OutOfMemoryError as full:
         raise OutOfMemoryError("the device has too little memory: lower batch_size or r, or split long items") from full
 
 
-def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock) -> RunOutcome:
+def _run(
+    task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock, load: LoadBaseModel
+) -> RunOutcome:
     options, policy = task.spec.method, POLICIES[task.spec.policy]
     watch = Stopwatch(monitor)
     torch.manual_seed(options.seed)
 
     with watch.stage(Stage.PREPARE):
         path = locate(task.base_model.source, task.base_model.revision)
-        base = load_base_model(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
+        base = load(path, device=choose_device(task.device), expected_sha256=task.spec.weights_sha256)
         sets = encode_sets(task, base, self_generated(task, base, items, clock))
         measure = Measure(policy, sets, encoder_of(task, base), options.seed, watch.step)
 
@@ -97,6 +106,7 @@ def _run(task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemSt
         report = assemble(task, base, sets, facts, now=clock())
         probe = Probe(before.probe_ids, trained_logits=after.probe_logits, base_logits=before.probe_logits)
         adapter_zip = build_package(task, base, learned.adapter, probe, report)
+    learned.adapter.detach()
     return _outcome(adapter_zip, report, watch)
 
 
