@@ -33,9 +33,14 @@ def score(model: PreTrainedModel, batch: Batch) -> TokenScores:
     prompts and padding need none of it. :func:`require_plain_head` proves once per model that this equals the
     model's own logits.
     """
-    hidden = backbone_hidden(model, batch.input_ids, batch.attention_mask, batch.position_ids)  # (B, T, D)
-    logits = model.get_output_embeddings()(hidden[batch.line, batch.position])  # (N, V)
+    logits = model.get_output_embeddings()(place_hidden(model, batch))  # (N, V)
     return TokenScores(logits=logits, target=batch.target, row=batch.row, content=batch.content)
+
+
+def place_hidden(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Return the last hidden states (N, D) at the scored places, the final norm included."""
+    hidden = backbone_hidden(model, batch.input_ids, batch.attention_mask, batch.position_ids)  # (B, T, D)
+    return hidden[batch.line, batch.position]
 
 
 def backbone_hidden(

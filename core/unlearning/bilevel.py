@@ -112,9 +112,11 @@ class BilevelStep:
         Each in a pass of its own: derivatives of one would otherwise run through the rows of the other.
         """
         batches = replace(plan, step=plan.step * (self.options.inner_steps + 1) + inner)
+        # Gradients that the forward pass took chunk by chunk could not be differentiated.
+        whole = replace(self.fused, max_logit_bytes=None)
         with smooth_kernels():
-            forget = self.fused.losses(batches, retain=False).forget
-            retain = self.fused.losses(batches, forget=False).retain
+            forget = whole.losses(batches, retain=False).forget
+            retain = whole.losses(batches, forget=False).retain
         if forget is None or retain is None:
             raise ValueError("an outer iteration needs both losses")
         return forget, retain

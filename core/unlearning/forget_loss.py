@@ -6,35 +6,26 @@ from torch import Tensor
 
 from core.data.corpus import Example
 from core.modeling.base_model import BaseModel
-from core.modeling.scoring import TokenScores
+from core.modeling.token_states import TokenStates
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a forget loss must be given besides the logits. Each costs something, so it is asked for."""
+    """What a forget loss must be given besides its own predictions. Each costs something, so it is asked for."""
 
-    reference: bool = False  # the base model's logits: one more forward pass
+    reference: bool = False  # what the base model predicts: one more forward pass
     hidden: int | None = None  # hidden states behind this decoder layer
     rewritten: bool = False  # the same prompts with a refusal as completion: as many rows again
-
-
-@dataclass(frozen=True)
-class Rewritten:
-    """The rows of a forget batch with another completion, in the same order."""
-
-    scores: TokenScores
-    reference: Tensor | None  # (M, V)
 
 
 @dataclass(frozen=True)
 class ForgetBatch:
     """What a forget loss sees: the content places of some forget rows, and what it asked for."""
 
-    scores: TokenScores  # N places
+    states: TokenStates  # N places, with the base model's states if asked for
     place: Tensor  # (N,) int64, the content token's number, counted through the whole forget set
-    reference: Tensor | None = None  # (N, V) the base model's logits at the same places
-    hidden: Tensor | None = None  # (N, D)
-    rewritten: Rewritten | None = None
+    hidden: Tensor | None = None  # (N, D) behind the decoder layer that was asked for
+    rewritten: TokenStates | None = None  # M places of the same rows, in the same order, with another completion
 
 
 class ForgetLoss(Protocol):

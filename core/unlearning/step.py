@@ -1,6 +1,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -14,8 +14,9 @@ from core.domain.options import TrainedOptions
 from core.modeling.adapter import Adapter, AnchoredLinear
 from core.modeling.base_model import BaseModel
 from core.modeling.packing import attention_width
-from core.modeling.scoring import TokenScores, score
-from core.unlearning.forget_loss import ForgetBatch, ForgetLoss, Rewritten
+from core.modeling.scoring import place_hidden
+from core.modeling.token_states import MAX_LOGIT_BYTES, TokenStates, places_at_once
+from core.unlearning.forget_loss import ForgetBatch, ForgetLoss
 from core.unlearning.hidden_states import capture
 from core.unlearning.retain_loss import retain_loss
 
@@ -81,6 +82,7 @@ class FusedStep:
     options: TrainedOptions
     kept_free: dict[str, Tensor] | None = None  # (out, k) of each layer: orthonormal retain directions, for ROL
     packs: bool = False  # whether rows may share a line, see core.modeling.packing
+    max_logit_bytes: int | None = MAX_LOGIT_BYTES  # None: no limit, and a graph that can be differentiated again
 
     def __call__(self, plan: Plan, optimizer: torch.optim.Optimizer) -> StepLosses:
         """See :class:`TakeStep`."""
@@ -107,22 +109,18 @@ class FusedStep:
         batch = self._batch(rows)
         needs = self.forget_loss.needs
         with capture(self.base.model, needs.hidden if forget_rows else None) as captured:
-            scores = score(self.base.model, batch)
-        wants_reference = (forget_rows and needs.reference) or (retain_rows and self.options.retain_loss == "kl")
-        reference = self._reference(batch) if wants_reference else None
-        split = len(forget_rows) + len(rewritten_rows)
+            states = self._states(batch)
+        if (forget_rows and needs.reference) or (retain_rows and self.options.retain_loss == "kl"):
+            states = replace(states, reference=self._reference(batch))
         forget_value = retain_value = None
         if forget_rows:
+            hidden = captured.at(batch)
             forget_value = self.forget_loss(
-                self._forget_batch(
-                    scores, reference, captured.at(batch), forget_rows, num_rewritten=len(rewritten_rows)
-                )
+                self._forget_batch(states, batch.content, hidden, forget_rows, num_rewritten=len(rewritten_rows))
             )
         if retain_rows:
-            kept = scores.row >= split
-            retain_value = retain_loss(
-                self.options.retain_loss, scores.where(kept), None if reference is None else reference[kept]
-            )
+            kept = states.row >= len(forget_rows) + len(rewritten_rows)
+            retain_value = retain_loss(self.options.retain_loss, states.where(kept))
         return Losses(forget_value, retain_value)
 
     def _batch(self, rows: Sequence[Example]) -> Batch:
@@ -132,26 +130,29 @@ class FusedStep:
         wide = attention_width(self.base.model)
         return pack(rows, pad_id=pad_id, attention_width=wide, max_width=self.base.max_tokens).to(device)
 
+    def _states(self, batch: Batch) -> TokenStates:
+        head, limit = self.base.model.get_output_embeddings(), self.max_logit_bytes
+        chunk = len(batch.target) if limit is None else places_at_once(head.weight.shape[0], max_logit_bytes=limit)
+        return TokenStates(place_hidden(self.base.model, batch), head, batch.target, batch.row, chunk)
+
     def _forget_batch(
         self,
-        scores: TokenScores,
-        reference: Tensor | None,
+        states: TokenStates,
+        content: Tensor,
         hidden: Tensor | None,
         rows: Sequence[int],
         *,
         num_rewritten: int,
     ) -> ForgetBatch:
-        mine = (scores.row < len(rows)) & scores.content
+        mine = (states.row < len(rows)) & content
         rewritten = None
         if num_rewritten:
-            other = (scores.row >= len(rows)) & (scores.row < len(rows) + num_rewritten) & scores.content
-            found = scores.where(other)
-            aligned = TokenScores(found.logits, found.target, found.row - len(rows), found.content)
-            rewritten = Rewritten(aligned, None if reference is None else reference[other])
+            other = (states.row >= len(rows)) & (states.row < len(rows) + num_rewritten) & content
+            found = states.where(other)
+            rewritten = replace(found, row=found.row - len(rows))
         return ForgetBatch(
-            scores=scores.where(mine),
-            place=content_places(self.data.forget, rows).to(scores.target.device),
-            reference=None if reference is None else reference[mine],
+            states=states.where(mine),
+            place=content_places(self.data.forget, rows).to(states.target.device),
             hidden=None if hidden is None else hidden[mine],
             rewritten=rewritten,
         )
@@ -174,7 +175,7 @@ class FusedStep:
     @torch.no_grad()
     def _reference(self, batch: Batch) -> Tensor:
         with self.adapter.disabled():
-            return score(self.base.model, batch).logits
+            return place_hidden(self.base.model, batch)
 
     def total(self, plan: Plan, losses: Losses) -> Tensor:
         """Return the weighted sum that a step minimises."""

@@ -3,9 +3,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
+from core.modeling.token_states import nll
 from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
@@ -24,9 +24,11 @@ class AdversarialLabels:
         References:
             Yao et al., ACL 2024, https://arxiv.org/abs/2402.15159, section 3 (unlearning with adversarial samples).
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        if batch.reference is None:
-            raise ValueError("adversarial labels come from the base model's logits")
-        rivals = batch.reference.scatter(1, batch.scores.target.unsqueeze(1), -torch.inf)
-        return functional.cross_entropy(batch.scores.logits.float(), rivals.argmax(dim=-1))
+        return batch.states.each_against_base(_best_wrong_token).mean()
+
+
+def _best_wrong_token(logits: Tensor, base: Tensor, target: Tensor) -> Tensor:
+    rivals = base.scatter(1, target.unsqueeze(1), -torch.inf)  # (n, V)
+    return nll(logits, rivals.argmax(dim=-1))

@@ -25,8 +25,11 @@ class CrossEntropyUnlearning:
             Yang, 2025, https://arxiv.org/abs/2503.01224. The published code skips the first answer token; here none is
             skipped, for the first may be all that there is.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        logits = batch.scores.logits.float()
-        target = logits.detach().scatter(1, batch.scores.target.unsqueeze(1), -torch.inf).softmax(dim=-1)
-        return functional.cross_entropy(logits, target)
+        return batch.states.each(_without_the_true_token).mean()
+
+
+def _without_the_true_token(logits: Tensor, target: Tensor) -> Tensor:
+    rest = logits.detach().scatter(1, target.unsqueeze(1), -torch.inf).softmax(dim=-1)  # (n, V)
+    return functional.cross_entropy(logits, rest, reduction="none")

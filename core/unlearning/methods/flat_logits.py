@@ -21,7 +21,10 @@ class FlatLogits:
         References:
             Entesari et al., NeurIPS 2025, https://arxiv.org/abs/2506.05314.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        logits = batch.scores.logits.float()
-        return (logits.amax(dim=-1) - logits.mean(dim=-1)).square().mean()
+        return batch.states.each(_squared_rise).mean()
+
+
+def _squared_rise(logits: Tensor, _: Tensor) -> Tensor:
+    return (logits.amax(dim=-1) - logits.mean(dim=-1)).square()  # (n,)

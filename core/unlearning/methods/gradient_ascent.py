@@ -2,9 +2,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
+from core.modeling.token_states import nll
 from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
@@ -23,6 +23,6 @@ class GradientAscent:
         References:
             Jang et al., ACL 2023, https://arxiv.org/abs/2210.01504, equation 1.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        return -functional.cross_entropy(batch.scores.logits.float(), batch.scores.target)
+        return -batch.states.each(nll).mean()

@@ -24,7 +24,7 @@ class InvertedHinge:
         largest probabilities, so neither a one-hot mask nor a copy of the distribution is made.
 
         Args:
-            batch: logits ``(N, V)`` and targets ``(N,)`` at the answer places of forget rows.
+            batch: the ``N`` answer places of forget rows.
 
         Returns:
             Scalar in ``[0, 2]``, float32 whatever the dtype of the logits.
@@ -35,12 +35,16 @@ class InvertedHinge:
         References:
             Cha et al., ICLR 2025, equation 4, https://openreview.net/forum?id=1ExfUpmIW4.
         """
-        forget = batch.scores
-        if not len(forget):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        probabilities = forget.logits.float().softmax(dim=-1)  # (N, V)
-        p_true = probabilities.gather(1, forget.target.unsqueeze(1)).squeeze(1)  # (N,)
-        top = probabilities.topk(2, dim=-1)  # (N, 2)
-        true_leads = top.indices[:, 0] == forget.target
-        p_rival = top.values[:, 0].where(~true_leads, top.values[:, 1])  # (N,)
-        return (1.0 + p_true - p_rival).mean()
+        return batch.states.each(inverted_hinge).mean()
+
+
+def inverted_hinge(logits: Tensor, target: Tensor) -> Tensor:
+    """Return what each place costs, (n,) in [0, 2], from logits (n, V) and true tokens (n,)."""
+    probabilities = logits.softmax(dim=-1)  # (n, V)
+    p_true = probabilities.gather(1, target.unsqueeze(1)).squeeze(1)  # (n,)
+    top = probabilities.topk(2, dim=-1)  # (n, 2)
+    true_leads = top.indices[:, 0] == target
+    p_rival = top.values[:, 0].where(~true_leads, top.values[:, 1])  # (n,)
+    return 1.0 + p_true - p_rival

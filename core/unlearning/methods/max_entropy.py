@@ -20,7 +20,11 @@ class MaxEntropy:
         References:
             Yuan et al., ICLR 2025, https://arxiv.org/abs/2410.08109, equation 7.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        log_p = batch.scores.logits.float().log_softmax(dim=-1)  # (N, V)
-        return math.log(log_p.shape[-1]) + (log_p.exp() * log_p).sum(dim=-1).mean()
+        return batch.states.each(_divergence_from_uniform).mean()
+
+
+def _divergence_from_uniform(logits: Tensor, _: Tensor) -> Tensor:
+    log_p = logits.log_softmax(dim=-1)  # (n, V)
+    return math.log(log_p.shape[-1]) + (log_p.exp() * log_p).sum(dim=-1)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
-from core.modeling.scoring import TokenScores
+from core.modeling.token_states import TokenStates, nll
 from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
@@ -25,21 +25,17 @@ class NegativePreference:
         References:
             Zhang et al., COLM 2024, https://arxiv.org/abs/2404.05868, equation 3.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        if batch.reference is None:
-            raise ValueError("negative preference optimisation compares with the base model's logits")
-        advantage = _row_sums(
-            _nll(batch.scores.logits, batch.scores) - _nll(batch.reference, batch.scores), batch.scores
-        )
+        advantage = _row_sums(batch.states.each_against_base(_advantage), batch.states)
         return -2 / self.beta * functional.logsigmoid(self.beta * advantage).mean()
 
 
-def _nll(logits: Tensor, scores: TokenScores) -> Tensor:
-    return functional.cross_entropy(logits.float(), scores.target, reduction="none")  # (N,)
+def _advantage(logits: Tensor, base: Tensor, target: Tensor) -> Tensor:
+    return nll(logits, target) - nll(base, target)
 
 
-def _row_sums(values: Tensor, scores: TokenScores) -> Tensor:
+def _row_sums(values: Tensor, states: TokenStates) -> Tensor:
     """Return the sum over each row's places, rows without any left out."""
-    _, row = scores.row.unique(return_inverse=True)
+    _, row = states.row.unique(return_inverse=True)
     return values.new_zeros(int(row.max()) + 1).index_add(0, row, values)

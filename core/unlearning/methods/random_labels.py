@@ -1,11 +1,11 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
+from core.modeling.token_states import nll
 from core.unlearning.forget_loss import ForgetBatch, Needs, Surroundings
 
 
@@ -35,6 +35,6 @@ class RandomLabels:
         References:
             Yao et al., ACL 2024, https://arxiv.org/abs/2402.15159, section 3 (fine-tuning with random labels).
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        return functional.cross_entropy(batch.scores.logits.float(), self.labels[batch.place])
+        return replace(batch.states, target=self.labels[batch.place]).each(nll).mean()

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
-from core.modeling.scoring import TokenScores
+from core.modeling.token_states import TokenStates, nll
 from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
@@ -25,18 +25,20 @@ class RefusalPreference:
             Rafailov et al., NeurIPS 2023, https://arxiv.org/abs/2305.18290, equation 7; as an unlearning loss in
             Maini et al., COLM 2024, https://arxiv.org/abs/2401.06121. The factor 2 makes it comparable with NPO.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        if batch.reference is None or batch.rewritten is None or batch.rewritten.reference is None:
-            raise ValueError("this preference compares answer and refusal with the base model's logits")
-        refusal = _gains(batch.rewritten.scores, batch.rewritten.reference)
-        answer = _gains(batch.scores, batch.reference)
+        if batch.rewritten is None:
+            raise ValueError("this preference needs the same rows with a refusal")
+        refusal, answer = _gains(batch.rewritten), _gains(batch.states)
         return -2 / self.beta * functional.logsigmoid(self.beta * (refusal - answer)).mean()
 
 
-def _gains(scores: TokenScores, reference: Tensor) -> Tensor:
+def _gains(states: TokenStates) -> Tensor:
     """Return how much likelier each row's completion became, (B,), in nats."""
-    now = functional.cross_entropy(scores.logits.float(), scores.target, reduction="none")
-    before = functional.cross_entropy(reference.float(), scores.target, reduction="none")
-    _, row = scores.row.unique(return_inverse=True)
-    return now.new_zeros(int(row.max()) + 1).index_add(0, row, before - now)
+    gain = states.each_against_base(_gain)  # (M,)
+    _, row = states.row.unique(return_inverse=True)
+    return gain.new_zeros(int(row.max()) + 1).index_add(0, row, gain)
+
+
+def _gain(logits: Tensor, base: Tensor, target: Tensor) -> Tensor:
+    return nll(base, target) - nll(logits, target)

@@ -54,7 +54,7 @@ class RepresentationMisdirection:
             loss in units of the states' own square, so that one retain weight fits every model; the retain loss is one
             of ours instead of a distance of hidden states.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
         if batch.hidden is None:
             raise ValueError("representation misdirection reads hidden states")

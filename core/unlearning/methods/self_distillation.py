@@ -25,10 +25,11 @@ class SelfDistillation:
         References:
             Dong et al., NAACL 2025, https://arxiv.org/abs/2402.10052, equation 3.
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        if batch.reference is None:
-            raise ValueError("self-distillation learns from the base model's logits")
-        lowered = torch.full_like(batch.scores.target, -self.beta, dtype=torch.float32).unsqueeze(1)
-        teacher = batch.reference.float().scatter_add(1, batch.scores.target.unsqueeze(1), lowered)
-        return functional.cross_entropy(batch.scores.logits.float(), teacher.softmax(dim=-1))
+        return batch.states.each_against_base(self._place).mean()
+
+    def _place(self, logits: Tensor, base: Tensor, target: Tensor) -> Tensor:
+        lowered = torch.full_like(target, -self.beta, dtype=torch.float32).unsqueeze(1)
+        teacher = base.scatter_add(1, target.unsqueeze(1), lowered)  # (n, V)
+        return functional.cross_entropy(logits, teacher.softmax(dim=-1), reduction="none")

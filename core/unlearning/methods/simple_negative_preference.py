@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
+from core.modeling.token_states import nll
 from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
@@ -25,10 +26,10 @@ class SimpleNegativePreference:
         References:
             Fan et al., 2024, https://arxiv.org/abs/2410.07163, equation 4.
         """
-        scores = batch.scores
-        if not len(scores):
+        states = batch.states
+        if not len(states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        nll = functional.cross_entropy(scores.logits.float(), scores.target, reduction="none")  # (N,)
-        _, row, length = scores.row.unique(return_inverse=True, return_counts=True)
-        mean = nll.new_zeros(len(length)).index_add(0, row, nll) / length  # (B,)
+        costs = states.each(nll)  # (N,)
+        _, row, length = states.row.unique(return_inverse=True, return_counts=True)
+        mean = costs.new_zeros(len(length)).index_add(0, row, costs) / length  # (B,)
         return -2 / self.beta * functional.logsigmoid(self.beta * (mean - self.delta)).mean()

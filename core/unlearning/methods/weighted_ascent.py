@@ -2,9 +2,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional
 
 from core.domain.errors import EmptyBatchError
+from core.modeling.token_states import nll
 from core.unlearning.forget_loss import ForgetBatch, Needs
 
 
@@ -26,8 +26,8 @@ class WeightedAscent:
             Wang et al., ICLR 2025, https://arxiv.org/abs/2502.19301 (WGA); Yang et al., ICML 2025,
             https://arxiv.org/abs/2505.11953 (SatImp).
         """
-        if not len(batch.scores):
+        if not len(batch.states):
             raise EmptyBatchError("a forget batch without answer tokens has no mean loss")
-        nll = functional.cross_entropy(batch.scores.logits.float(), batch.scores.target, reduction="none")  # (N,)
-        p = (-nll.detach()).exp()
-        return -(p**self.saturation * (1 - p).clamp_min(0.0) ** self.importance * nll).mean()
+        costs = batch.states.each(nll)  # (N,)
+        p = (-costs.detach()).exp()
+        return -(p**self.saturation * (1 - p).clamp_min(0.0) ** self.importance * costs).mean()

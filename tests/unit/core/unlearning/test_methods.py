@@ -11,9 +11,9 @@ import torch
 from core.domain.catalog import METHOD_OPTIONS
 from core.domain.errors import EmptyBatchError
 from core.domain.options import TrainedOptions
-from core.modeling.scoring import TokenScores
+from core.modeling.token_states import TokenStates
 from core.unlearning.features import leading_directions, output_features
-from core.unlearning.forget_loss import ForgetBatch, Rewritten, Surroundings
+from core.unlearning.forget_loss import ForgetBatch, Surroundings
 from core.unlearning.methods import forget_loss
 from core.unlearning.step import FusedStep, Plan, TrainingData
 from core.unlearning.take_step import take_step_for
@@ -81,28 +81,27 @@ def batch(num_places, *, dtype=torch.float32):
     """Places of four rows of which each loss finds whatever it may need."""
     generator = torch.Generator().manual_seed(0)
 
-    def scores():
-        return TokenScores(
-            logits=torch.randn(num_places, VOCAB, generator=generator).to(dtype),
+    def states():
+        return TokenStates(
+            hidden=torch.randn(num_places, VOCAB, generator=generator).to(dtype),
+            head=torch.nn.Identity(),
             target=torch.randint(VOCAB, (num_places,), generator=generator),
             row=torch.arange(num_places) % 4,
-            content=torch.ones(num_places, dtype=torch.bool),
+            chunk=max(1, num_places),
+            reference=torch.randn(num_places, VOCAB, generator=generator).to(dtype),
         )
 
     return ForgetBatch(
-        scores=scores(),
+        states=states(),
         place=torch.arange(num_places),
-        reference=torch.randn(num_places, VOCAB, generator=generator).to(dtype),
         hidden=torch.randn(num_places, 32, generator=generator).to(dtype),
-        rewritten=Rewritten(scores(), torch.randn(num_places, VOCAB, generator=generator).to(dtype)),
+        rewritten=states(),
     )
 
 
 def at(whole, order):
     """The places of a batch in another order; its rewritten rows stay as they are."""
-    scores = TokenScores(*(value[order] for value in vars(whole.scores).values()))
-    reference, hidden = whole.reference[order], whole.hidden[order]
-    return replace(whole, scores=scores, place=whole.place[order], reference=reference, hidden=hidden)
+    return replace(whole, states=whole.states.where(order), place=whole.place[order], hidden=whole.hidden[order])
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -113,15 +112,11 @@ def test_batch_without_answer_tokens_is_refused(name):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_half_precision_logits_give_a_float32_loss(name):
+    def in_full(states):
+        return replace(states, hidden=states.hidden.float(), reference=states.reference.float())
+
     half = batch(12, dtype=torch.bfloat16)
-    scores, other = half.scores, half.rewritten
-    whole = replace(
-        half,
-        scores=replace(scores, logits=scores.logits.float()),
-        reference=half.reference.float(),
-        hidden=half.hidden.float(),
-        rewritten=Rewritten(replace(other.scores, logits=other.scores.logits.float()), other.reference.float()),
-    )
+    whole = replace(half, states=in_full(half.states), hidden=half.hidden.float(), rewritten=in_full(half.rewritten))
     loss = made(name)
     assert loss(half).dtype == torch.float32
     torch.testing.assert_close(loss(half), loss(whole))
@@ -132,3 +127,17 @@ def test_order_of_places_does_not_matter(name):
     loss, whole = made(name), batch(12)
     shuffled = at(whole, torch.randperm(12, generator=torch.Generator().manual_seed(1)))
     torch.testing.assert_close(loss(shuffled), loss(whole))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_places_seen_a_few_at_a_time_cost_the_same(name):
+    def cost_and_gradient(chunk):
+        whole = batch(12)
+        hidden = whole.states.hidden.requires_grad_()
+        rewritten = replace(whole.rewritten, chunk=chunk)
+        value = made(name)(replace(whole, states=replace(whole.states, chunk=chunk), rewritten=rewritten))
+        if not value.requires_grad:  # of hidden states alone
+            return value, None
+        return value, torch.autograd.grad(value, hidden)[0]
+
+    torch.testing.assert_close(cost_and_gradient(5), cost_and_gradient(12), rtol=1e-5, atol=1e-7)

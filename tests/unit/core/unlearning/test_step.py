@@ -13,10 +13,10 @@ from core.data.batches import training_batch
 from core.data.corpus import Example
 from core.domain.catalog import IhlOptions, RegluOptions
 from core.domain.errors import DivergedError
-from core.modeling.scoring import TokenScores
+from core.modeling.token_states import MAX_LOGIT_BYTES, TokenStates
 from core.unlearning.checkpoint import TrainingState
 from core.unlearning.features import leading_directions, output_features
-from core.unlearning.forget_loss import ForgetBatch, Needs, Rewritten
+from core.unlearning.forget_loss import ForgetBatch, Needs
 from core.unlearning.methods.gradient_ascent import GradientAscent
 from core.unlearning.methods.inverted_hinge import InvertedHinge
 from core.unlearning.methods.negative_preference import NegativePreference
@@ -24,12 +24,14 @@ from core.unlearning.methods.random_labels import RandomLabels
 from core.unlearning.methods.refusal_preference import RefusalPreference
 from core.unlearning.methods.representation_misdirection import RepresentationMisdirection
 from core.unlearning.step import FusedStep, Plan, TrainingData, content_places, moved, orthogonality_penalty
+from tests.fakes.tiny_models import VOCAB
 from tests.unit.core.unlearning.conftest import adapted, base_model, rows
 
 FORGET, RETAIN, REFUSED = rows(7, seed=1), rows(9, seed=2), rows(7, seed=3, prompt=2)
 DATA = TrainingData(forget=FORGET, retain=RETAIN, rewritten=REFUSED)
 OPTIONS = IhlOptions(batch_size=4, r=4, lora_alpha=8, forget_weight=0.7, max_grad_norm=1e9)
 PLAN = Plan(step=1, forgetting=True, retain_weight=1.5)
+THREE_PLACES = 3 * VOCAB * 4  # bytes of their logits: far fewer places than a batch has
 LOSSES = {
     "logits": GradientAscent(),
     "places": RandomLabels(torch.arange(1000) * 37 % 256),
@@ -44,7 +46,7 @@ class NotANumber:
     needs: ClassVar[Needs] = Needs()
 
     def __call__(self, batch):
-        return batch.scores.logits.sum() * float("nan")
+        return batch.states.hidden.sum() * float("nan")
 
 
 def fused(forget_loss, options=OPTIONS, *, shift=0.02, architecture="llama_gqa_untied", kept_free=None, packs=False):
@@ -65,8 +67,8 @@ def chosen(examples, options, *, seed):
     return training_batch(examples, batch_size=options.batch_size, step=PLAN.step, seed=seed)
 
 
-def slow_scores(model, examples, *, trailing):
-    """Predictions at the labels of each example, with its trailing tokens or without."""
+def slow_states(model, examples, *, trailing, untouched=None):
+    """Logits at the labels of each example, with its trailing tokens or without; they are their own hidden states."""
     logits, target, row = [], [], []
     for place, example in enumerate(examples):
         ids = torch.tensor([example.tokens])
@@ -75,7 +77,8 @@ def slow_scores(model, examples, *, trailing):
         target.append(ids[0, example.first_label : last])
         row.append(torch.full_like(target[-1], place))
     labels = torch.cat(target)
-    return TokenScores(torch.cat(logits), labels, torch.cat(row), torch.ones_like(labels, dtype=torch.bool))
+    base = None if untouched is None else slow_states(untouched, examples, trailing=trailing).hidden
+    return TokenStates(torch.cat(logits), torch.nn.Identity(), labels, torch.cat(row), len(labels), base)
 
 
 def slow_hidden(model, examples):
@@ -92,13 +95,10 @@ def slow_forget_loss(step, untouched):
     numbers = iter(range(1000))
     number_of = [[next(numbers) for _ in example.answer] for example in FORGET]
     batch = ForgetBatch(
-        scores=slow_scores(model, answers, trailing=False),
+        states=slow_states(model, answers, trailing=False, untouched=untouched),
         place=torch.tensor([number for at in places for number in number_of[at]]),
-        reference=slow_scores(untouched, answers, trailing=False).logits,
         hidden=slow_hidden(model, answers),
-        rewritten=Rewritten(
-            slow_scores(model, refused, trailing=False), slow_scores(untouched, refused, trailing=False).logits
-        ),
+        rewritten=slow_states(model, refused, trailing=False, untouched=untouched),
     )
     return step.forget_loss(batch)
 
@@ -107,11 +107,11 @@ def slow_retain_loss(step, untouched):
     """A mean over all labels of all rows, trailing ones included; the divergence as its definition writes it."""
     places = chosen(RETAIN, step.options, seed=step.options.seed + 7919)
     kept = [RETAIN[at] for at in places]
-    scores = slow_scores(step.base.model, kept, trailing=True)
+    states = slow_states(step.base.model, kept, trailing=True, untouched=untouched)
     if step.options.retain_loss == "cross_entropy":
-        return functional.cross_entropy(scores.logits, scores.target)
-    p = slow_scores(untouched, kept, trailing=True).logits.softmax(-1)
-    return (p * (p.log() - scores.logits.log_softmax(-1))).sum(-1).mean()
+        return functional.cross_entropy(states.hidden, states.target)
+    p = states.reference.softmax(-1)
+    return (p * (p.log() - states.hidden.log_softmax(-1))).sum(-1).mean()
 
 
 def take(step, *, rate=0.0):
@@ -140,10 +140,12 @@ def test_losses_equal_the_slow_passes(loss, retain_loss, architecture, packs):
     torch.testing.assert_close(losses.retain, slow_retain_loss(step, untouched), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("max_logit_bytes", [MAX_LOGIT_BYTES, THREE_PLACES])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("packs", [False, True])
-def test_gradient_is_that_of_the_weighted_sum_of_both_losses(loss, packs):
+def test_gradient_is_that_of_the_weighted_sum_of_both_losses(loss, packs, max_logit_bytes):
     step, untouched = fused(LOSSES[loss], packs=packs), base_model("llama_gqa_untied").model
+    step = replace(step, max_logit_bytes=max_logit_bytes)
     take(step)
     total = 0.7 * slow_forget_loss(step, untouched) + 1.5 * slow_retain_loss(step, untouched)
     for found, expected in zip(gradients(step), torch.autograd.grad(total, step.adapter.parameters()), strict=True):
@@ -157,6 +159,15 @@ def test_packed_rows_share_lines():
     )
     step.losses(PLAN)
     assert widths[0][0] < 2 * OPTIONS.batch_size
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.1])
+def test_step_makes_logits_of_few_places_at_once_where_memory_is_short(radius):
+    options = OPTIONS.model_copy(update={"sharpness_radius": radius})
+    step, seen = replace(fused(LOSSES["reference"], options), max_logit_bytes=THREE_PLACES), []
+    step.base.model.get_output_embeddings().register_forward_hook(lambda *passed: seen.append(len(passed[2])))
+    take(step)
+    assert max(seen) == 3
 
 
 def test_trailing_tokens_are_kept_but_not_forgotten():

@@ -3,15 +3,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from core.modeling.scoring import TokenScores
-from core.unlearning.forget_loss import ForgetBatch, Rewritten
+from core.modeling.token_states import TokenStates
+from core.unlearning.forget_loss import ForgetBatch
 
 
-def token_scores(logits: Tensor, target: Sequence[int], row: Sequence[int] | None = None) -> TokenScores:
-    """Content places with these logits and true tokens; of one row unless told otherwise."""
+def token_states(
+    logits: Tensor, target: Sequence[int], row: Sequence[int] | None = None, reference: Tensor | None = None
+) -> TokenStates:
+    """Places with these logits and true tokens; of one row unless told otherwise. They are their own hidden states."""
     labels = torch.tensor(target, dtype=torch.long)
     rows = torch.zeros_like(labels) if row is None else torch.tensor(row)
-    return TokenScores(logits=logits, target=labels, row=rows, content=torch.ones_like(labels, dtype=torch.bool))
+    return TokenStates(logits, torch.nn.Identity(), labels, rows, chunk=len(labels), reference=reference)
 
 
 def forget_batch(
@@ -22,13 +24,12 @@ def forget_batch(
     place: Sequence[int] | None = None,
     reference: Tensor | None = None,
     hidden: Tensor | None = None,
-    rewritten: Rewritten | None = None,
+    rewritten: TokenStates | None = None,
 ) -> ForgetBatch:
     """A batch of content places, the first ones of the forget set unless told otherwise."""
     return ForgetBatch(
-        scores=token_scores(logits, target, row),
+        states=token_states(logits, target, row, reference),
         place=torch.arange(len(target)) if place is None else torch.tensor(place),
-        reference=reference,
         hidden=hidden,
         rewritten=rewritten,
     )

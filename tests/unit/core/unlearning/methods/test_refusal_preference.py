@@ -3,9 +3,8 @@ import math
 import pytest
 import torch
 
-from core.unlearning.forget_loss import Rewritten
 from core.unlearning.methods.refusal_preference import RefusalPreference
-from tests.unit.core.unlearning.methods.conftest import ascent, drawn, forget_batch, token_scores
+from tests.unit.core.unlearning.methods.conftest import ascent, drawn, forget_batch, token_states
 
 TARGET, ROW = [4, 0, 0, 2], [0, 0, 0, 1]  # answers: three tokens and one
 REFUSAL, REFUSAL_ROW = [1, 3, 1], [0, 1, 1]  # refusals of the same rows: one token and two
@@ -18,7 +17,7 @@ def sigmoid(x):
 def test_value_by_hand():
     answer, answer_base = torch.tensor([[0.7, 0.3]]), torch.tensor([[0.9, 0.1]])
     refusal, refusal_base = torch.tensor([[0.4, 0.6], [0.5, 0.5]]), torch.tensor([[0.2, 0.8], [0.75, 0.25]])
-    rewritten = Rewritten(token_scores(refusal.log(), [0, 1]), refusal_base.log())
+    rewritten = token_states(refusal.log(), [0, 1], reference=refusal_base.log())
     batch = forget_batch(answer.log(), [0], reference=answer_base.log(), rewritten=rewritten)
     gain_of_refusal = math.log(0.4 / 0.2) + math.log(0.5 / 0.25)
     gain_of_answer = math.log(0.7 / 0.9)
@@ -30,7 +29,7 @@ def test_gradient_raises_the_refusal_and_lowers_the_answer_of_the_same_row():
     beta = 0.3
     answer, refusal = drawn(4, 5).requires_grad_(), drawn(3, 5, seed=1).requires_grad_()
     answer_base, refusal_base = drawn(4, 5, seed=2), drawn(3, 5, seed=3)
-    rewritten = Rewritten(token_scores(refusal, REFUSAL, REFUSAL_ROW), refusal_base)
+    rewritten = token_states(refusal, REFUSAL, REFUSAL_ROW, refusal_base)
     batch = forget_batch(answer, TARGET, row=ROW, reference=answer_base, rewritten=rewritten)
 
     def gains(logits, base, target, row):
@@ -47,7 +46,7 @@ def test_gradient_raises_the_refusal_and_lowers_the_answer_of_the_same_row():
 
 def test_base_model_costs_two_logarithms_of_two_over_beta():
     logits, refusal = drawn(4, 5), drawn(3, 5, seed=1)
-    rewritten = Rewritten(token_scores(refusal, REFUSAL, REFUSAL_ROW), refusal)
+    rewritten = token_states(refusal, REFUSAL, REFUSAL_ROW, refusal)
     loss = RefusalPreference(beta=0.5)(forget_batch(logits, TARGET, row=ROW, reference=logits, rewritten=rewritten))
     assert loss.item() == pytest.approx(2 / 0.5 * math.log(2))
 
@@ -55,8 +54,7 @@ def test_base_model_costs_two_logarithms_of_two_over_beta():
 @pytest.mark.parametrize("part", ["reference", "rewritten", "reference of the rewritten"])
 def test_missing_part_is_refused(part):
     logits, refusal = drawn(4, 5), drawn(3, 5, seed=1)
-    scores = token_scores(refusal, REFUSAL, REFUSAL_ROW)
-    rewritten = Rewritten(scores, None if part == "reference of the rewritten" else refusal)
+    rewritten = token_states(refusal, REFUSAL, REFUSAL_ROW, None if part == "reference of the rewritten" else refusal)
     batch = forget_batch(
         logits,
         TARGET,
@@ -64,5 +62,5 @@ def test_missing_part_is_refused(part):
         reference=None if part == "reference" else logits,
         rewritten=None if part == "rewritten" else rewritten,
     )
-    with pytest.raises(ValueError, match="base model"):
+    with pytest.raises(ValueError, match="with a refusal" if part == "rewritten" else "base model"):
         RefusalPreference()(batch)
