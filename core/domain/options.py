@@ -93,3 +93,10 @@ class TrainedOptions(BaseModel):
     def batches_a_step(self) -> int:
         """How many batches of each set a step goes through."""
         return 1
+
+    def planned_steps(self, num_forget: int) -> int:
+        """Return the length of the schedule: epochs over the forget set, but never fewer than ``min_steps``."""
+        if self.max_steps is not None:
+            return self.max_steps
+        per_epoch = -(-num_forget // (min(self.batch_size, num_forget) * self.batches_a_step))
+        return max(self.num_epochs * per_epoch, self.min_steps)

@@ -21,7 +21,7 @@ from core.unlearning.forget_loss import Surroundings
 from core.unlearning.methods import forget_loss
 from core.unlearning.step import FusedStep, TrainingData
 from core.unlearning.take_step import take_step_for
-from core.unlearning.training import Hooks, planned_steps, train
+from core.unlearning.training import Hooks, train
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def train_adapter(
         }
         del about  # as large as the base model, and done with
 
-    with watch.stage(Stage.TRAIN, total_steps=planned_steps(options, len(sets.forget))):
+    with watch.stage(Stage.TRAIN, total_steps=options.planned_steps(len(sets.forget))):
         stop = StopRule(base, sets.forget, sets.retain_measured, lesson.thresholds, lesson.before, monitor, watched)
         hooks = Hooks(monitor.advance, stop, stop.num_rows, saver(monitor, fisher))
         data = TrainingData(

@@ -51,14 +51,6 @@ class Hooks:
     save: Callable[[TrainingState], None]
 
 
-def planned_steps(options: TrainedOptions, num_forget: int) -> int:
-    """Return the length of the schedule: epochs over the forget set, but never fewer than ``min_steps``."""
-    if options.max_steps is not None:
-        return options.max_steps
-    per_epoch = -(-num_forget // (min(options.batch_size, num_forget) * options.batches_a_step))
-    return max(options.num_epochs * per_epoch, options.min_steps)
-
-
 def learning_rate(options: TrainedOptions, *, step: int, total: int) -> float:
     """Return the rate of a step: linear warm-up, then linear decay towards zero."""
     warmup = max(1, round(options.warmup_ratio * total))
@@ -95,7 +87,7 @@ def train(
     Raises:
         DivergedError: a loss is not finite, or the model is destroyed; nothing trained on it is delivered.
     """
-    total, check_every = planned_steps(options, len(data.forget)), _check_interval(options, data, hooks.rows_a_measure)
+    total, check_every = options.planned_steps(len(data.forget)), _check_interval(options, data, hooks.rows_a_measure)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     # Without a retain loss only a check can tell that the model breaks, so it is watched even where it may not stop.
     is_watched = options.early_stopping or options.retain_loss == "none"

@@ -17,7 +17,7 @@ from core.unlearning.forget_loss import Needs
 from core.unlearning.initialize import RetainStatistics, initial_pairs
 from core.unlearning.methods.inverted_hinge import InvertedHinge
 from core.unlearning.step import FusedStep, StepLosses, TrainingData
-from core.unlearning.training import Hooks, StopCheck, is_destroyed, learning_rate, planned_steps, retain_weight, train
+from core.unlearning.training import Hooks, StopCheck, is_destroyed, learning_rate, retain_weight, train
 from tests.fakes.tiny_models import VOCAB
 from tests.unit.core.unlearning.conftest import base_model, statistics
 
@@ -276,15 +276,15 @@ def test_every_architecture_trains(architecture):
 
 def test_schedule_covers_epochs_but_not_fewer_than_the_minimum():
     options = LokuOptions(num_epochs=5, batch_size=32, min_steps=60)
-    assert planned_steps(options, 400) == 65
-    assert planned_steps(options, 20) == 60
-    assert planned_steps(options.model_copy(update={"max_steps": 7}), 400) == 7
+    assert options.planned_steps(400) == 65
+    assert options.planned_steps(20) == 60
+    assert options.model_copy(update={"max_steps": 7}).planned_steps(400) == 7
 
 
 def test_schedule_counts_every_batch_that_a_step_goes_through():
     options = OfmuOptions(num_epochs=5, batch_size=32, inner_steps=3, min_steps=1)
-    assert planned_steps(options, 400) == 20  # 13 batches of 32, four a step
-    assert planned_steps(options, 20) == 5
+    assert options.planned_steps(400) == 20  # 13 batches of 32, four a step
+    assert options.planned_steps(20) == 5
 
 
 def test_learning_rate_warms_up_and_decays_to_zero():
