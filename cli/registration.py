@@ -3,6 +3,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from core.domain.base_model import ReferenceModel, RegisteredBaseModel
 from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items
+from core.domain.sizes import ModelSizes, SetSize
 from core.ports import Clock
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def register(
     # Importing torch takes seconds, which no other command should wait for.
     from core.modeling.inspect import inspect_base_model  # noqa: PLC0415
 
-    found = inspect_base_model(source, revision, [*registration.retain, *registration.holdout, *registration.general])
+    sets = (registration.retain, registration.holdout, registration.general)
+    found = inspect_base_model(source, revision, [item for items in sets for item in items])
     reference = _reference(registration, found)
     tokenizer_key = f"tokenizers/{hashlib.sha256(found.tokenizer_json).hexdigest()}/tokenizer.json"
     backends.store.put(tokenizer_key, found.tokenizer_json)
@@ -80,6 +83,7 @@ def register(
         num_holdout_items=len(registration.holdout),
         num_general_items=len(registration.general),
         reference=reference,
+        sizes=_sizes(found, sets),
         created_at=now,
     )
     registered = (model.retain_set_id, model.holdout_set_id, model.general_set_id)
@@ -93,6 +97,20 @@ def register(
     for set_id in set_ids:
         backends.items.keep(set_id)
     return model
+
+
+def _sizes(found: "Inspection", sets: Sequence[Sequence[AnyItem]]) -> ModelSizes:
+    """Return what was counted, the tokens of the items parted again into retain, holdout and general."""
+    counts = iter(found.num_tokens)
+    retain, holdout, general = (SetSize.of(list(islice(counts, len(items)))) if items else None for items in sets)
+    return ModelSizes(
+        vocab_size=found.vocab_size,
+        hidden_size=found.hidden_size,
+        linear_features=found.linear_features,
+        retain=retain,
+        holdout=holdout,
+        general=general,
+    )
 
 
 def _reference(registration: Registration, base_model: "Inspection") -> ReferenceModel | None:

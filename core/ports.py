@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict
 
 from core.domain.api_key import ApiKey
 from core.domain.base_model import RegisteredBaseModel
+from core.domain.device import LiveWorker
 from core.domain.events import Event, NewEvent
 from core.domain.item_set import ItemSet, ProvisionalSet
 from core.domain.job import Job, Progress, Stage
+from core.domain.measurement import Measurement
 from core.domain.request import DeletionRequest, ItemDisposition, RequestSummary
 from core.domain.states import JobState
 
@@ -156,6 +158,10 @@ class JobRepository(Protocol):
         """Return how many jobs are in each state, over all tenants; every state is present."""
         ...
 
+    def unfinished(self, *, limit: int = 1000) -> tuple[Job, ...]:
+        """Return jobs of either kind and of all tenants that have not ended, oldest first."""
+        ...
+
 
 class BaseModelRepository(Protocol):
     """The base models that requests may name."""
@@ -170,6 +176,32 @@ class BaseModelRepository(Protocol):
 
     def list(self, *, after: str | None = None, limit: int = 100) -> Page[RegisteredBaseModel]:
         """Return models in order of id, those after the id ``after``."""
+        ...
+
+
+class MeasurementRepository(Protocol):
+    """What finished jobs took, whoever asked for them."""
+
+    def add(self, measurement: Measurement) -> None:
+        """Store it."""
+        ...
+
+    def newest(
+        self, *, device: str | None = None, weights_sha256: str | None = None, limit: int = 100
+    ) -> tuple[Measurement, ...]:
+        """Return the newest ones, newest first: on devices of this name, on this base model."""
+        ...
+
+
+class WorkerRepository(Protocol):
+    """The workers that have been heard of. One that says nothing for a day is forgotten."""
+
+    def seen(self, worker: LiveWorker) -> None:
+        """Note when it was heard of, and its device; None leaves what is known of that."""
+        ...
+
+    def live(self, *, since: datetime) -> tuple[LiveWorker, ...]:
+        """Return those heard of at this time or later, in order of owner."""
         ...
 
 

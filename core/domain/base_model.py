@@ -2,6 +2,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from core.domain.sizes import ModelSizes
+
 BaseModelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$")]
 
 
@@ -64,6 +66,7 @@ class RegisteredBaseModel(BaseModel):
     num_holdout_items: int = Field(ge=0)
     num_general_items: int = Field(default=0, ge=0)
     reference: ReferenceModel | None = None
+    sizes: ModelSizes | None = None  # None: it was registered before anybody asked
     created_at: AwareDatetime
 
     @property

@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from core.domain.spec import JobSpec, ProbeSpec, Spec
 from core.domain.states import JobState, require_transition
+from core.domain.workload import Workload
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -88,6 +89,7 @@ class Job(BaseModel):
     id: str
     tenant: str
     spec: Spec
+    workload: Workload | None = None  # None: a probe, or not known
     state: JobState = JobState.QUEUED
     version: int = 0
     stage: Stage | None = None

@@ -36,9 +36,13 @@ class Inspection:
     num_parameters: int
     num_layers: int | None
     linear_names: tuple[str, ...]
+    linear_features: tuple[int, ...]  # inputs plus outputs of each
+    vocab_size: int
+    hidden_size: int
     max_tokens: int
     num_readable_tokens: int  # of the tokenizer's, how many the model has embeddings for
     text_format: TextFormat
+    num_tokens: tuple[int, ...]  # of each item that the model is registered with
     tokenizer_json: bytes
 
 
@@ -48,7 +52,7 @@ def inspect_base_model(source: str, revision: str | None, retain: Sequence[AnyIt
     Args:
         source: a directory or a hub id.
         revision: the commit of a hub id.
-        retain: the items the model is registered with; its pairs decide the text format.
+        retain: the items the model is registered with, of all its sets; its pairs decide the text format.
 
     Raises:
         UnsupportedBaseModelError: a job could not use this model, or an item does not fit it.
@@ -56,18 +60,24 @@ def inspect_base_model(source: str, revision: str | None, retain: Sequence[AnyIt
     path = locate(source, revision)
     base = load_base_model(path, device=choose_device("auto"))
     text_format = measure_text_format(base, retain)
-    ItemEncoder(base.tokenizer, text_format, base.max_tokens)(retain)
+    examples = ItemEncoder(base.tokenizer, text_format, base.max_tokens)(retain)
     layers = _decoder_layers(base.model)
+    names = linear_names(base.model)
+    vocab_size, hidden_size = base.model.get_output_embeddings().weight.shape
     return Inspection(
         path=path,
         weights_sha256=weights_digest(path),
         architecture=architecture_of(path),
         num_parameters=sum(parameter.numel() for parameter in base.model.parameters()),
         num_layers=None if layers is None else len(layers),
-        linear_names=linear_names(base.model),
+        linear_names=names,
+        linear_features=_features(base.model, names),
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
         max_tokens=base.max_tokens,
         num_readable_tokens=_num_readable_tokens(base),
         text_format=text_format,
+        num_tokens=tuple(len(example.tokens) for example in examples),
         tokenizer_json=base.tokenizer.backend_tokenizer.to_str().encode(),
     )
 
@@ -89,6 +99,12 @@ def linear_names(model: PreTrainedModel) -> tuple[str, ...]:
         if alike <= names:
             names = names - alike | {f"{prefix}.*.{rest}"}
     return tuple(sorted(names))
+
+
+def _features(model: PreTrainedModel, names: Sequence[str]) -> tuple[int, ...]:
+    """Return inputs plus outputs of each of these linear layers; layers of one name are alike, so the first counts."""
+    linears = target_linears(model, "all-linear")
+    return tuple(sum(linears[name.replace("*", "0")].weight.shape) for name in names)
 
 
 def _num_readable_tokens(base: BaseModel) -> int:

@@ -18,15 +18,27 @@ from core.backends.sql.base_model_repository import SqlBaseModelRepository
 from core.backends.sql.engine import open_engine
 from core.backends.sql.item_store import SqlItemStore
 from core.backends.sql.job_repository import SqlJobRepository
+from core.backends.sql.measurement_repository import SqlMeasurementRepository
 from core.backends.sql.migrate import upgrade
 from core.backends.sql.tables import metadata
+from core.backends.sql.worker_repository import SqlWorkerRepository
 from core.backends.storage.object_store import open_store
-from core.ports import ApiKeyRepository, ArtifactStore, BaseModelRepository, ItemStore, JobRepository
+from core.ports import (
+    ApiKeyRepository,
+    ArtifactStore,
+    BaseModelRepository,
+    ItemStore,
+    JobRepository,
+    MeasurementRepository,
+    WorkerRepository,
+)
 from tests.fakes.api_key_repository import FakeApiKeyRepository
 from tests.fakes.artifact_store import FakeArtifactStore
 from tests.fakes.base_model_repository import FakeBaseModelRepository
 from tests.fakes.item_store import FakeItemStore
 from tests.fakes.job_repository import FakeJobRepository
+from tests.fakes.measurement_repository import FakeMeasurementRepository
+from tests.fakes.worker_repository import FakeWorkerRepository
 
 BUCKET = "artifacts"
 S3_KEYS = {"access_key": "testing", "secret_key": "testing"}  # the endpoint accepts any
@@ -34,12 +46,14 @@ S3_KEYS = {"access_key": "testing", "secret_key": "testing"}  # the endpoint acc
 
 @dataclass(frozen=True)
 class Database:
-    """The four ports that a database stands behind."""
+    """The ports that a database stands behind."""
 
     jobs: JobRepository
     base_models: BaseModelRepository
     api_keys: ApiKeyRepository
     items: ItemStore
+    measurements: MeasurementRepository
+    workers: WorkerRepository
 
 
 @pytest.fixture(scope="session")
@@ -98,11 +112,23 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 @pytest.fixture(params=["fake", "sqlite", "postgres"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     if request.param == "fake":
-        yield Database(FakeJobRepository(), FakeBaseModelRepository(), FakeApiKeyRepository(), FakeItemStore())
+        yield Database(
+            FakeJobRepository(),
+            FakeBaseModelRepository(),
+            FakeApiKeyRepository(),
+            FakeItemStore(),
+            FakeMeasurementRepository(),
+            FakeWorkerRepository(),
+        )
         return
     engine = open_engine(request.getfixturevalue(f"{request.param}_url"))
     yield Database(
-        SqlJobRepository(engine), SqlBaseModelRepository(engine), SqlApiKeyRepository(engine), SqlItemStore(engine)
+        SqlJobRepository(engine),
+        SqlBaseModelRepository(engine),
+        SqlApiKeyRepository(engine),
+        SqlItemStore(engine),
+        SqlMeasurementRepository(engine),
+        SqlWorkerRepository(engine),
     )
     engine.dispose()
 

@@ -9,7 +9,7 @@ from core.domain.request import Disposition, ItemDisposition
 from core.domain.states import JobState
 from core.ports import JobRepository
 from tests.fakes.clock import START
-from tests.fakes.examples import TENANT, a_job, a_package, a_request, an_event
+from tests.fakes.examples import TENANT, a_job, a_package, a_probe, a_request, an_event
 
 SOON = START + timedelta(minutes=1)
 LATER = START + timedelta(hours=1)
@@ -355,3 +355,17 @@ def test_count_by_state_names_every_state(jobs: JobRepository):
     counts = jobs.count_by_state()
 
     assert counts == {**dict.fromkeys(JobState, 0), JobState.QUEUED: 2, JobState.RUNNING: 1}
+
+
+def test_unfinished_returns_what_waits_and_runs_oldest_first(jobs: JobRepository):
+    second, first = stored(jobs, a_job(created_at=SOON)), stored(jobs, a_job(tenant="other"))
+    running, ended = claimed(jobs), claimed(jobs)
+    jobs.save(ended, ended.ended(JobState.SUCCEEDED, now=START), [])
+    jobs.add_probe(a_probe(created_at=LATER), [])
+
+    found = jobs.unfinished()
+
+    assert {job.id for job in found[:2]} == {first.id, running.id}
+    assert found[2] == second
+    assert [job.spec.kind for job in found] == ["unlearning"] * 3 + ["probe"]
+    assert jobs.unfinished(limit=3) == found[:3]

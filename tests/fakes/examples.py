@@ -4,13 +4,17 @@ from datetime import datetime
 
 from core.domain.base_model import RegisteredBaseModel, TextFormat
 from core.domain.catalog import LokuOptions
+from core.domain.device import Device
 from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet
 from core.domain.items import PairItem
-from core.domain.job import Job, Package, StoredFile
+from core.domain.job import Job, Package, Stage, StoredFile
+from core.domain.measurement import Measurement
 from core.domain.request import DeletionRequest, ItemDisposition
+from core.domain.sizes import ModelSizes, SetSize
 from core.domain.spec import JobSpec, ProbeSpec
+from core.domain.workload import Workload
 from tests.fakes.clock import START
 
 TENANT = "acme"
@@ -34,6 +38,57 @@ def an_item_set(
         items=items,
         commitment="c0ffee",
         created_at=created_at,
+    )
+
+
+def some_sizes() -> ModelSizes:
+    """Return what registration found out about the base model and its retain set."""
+    return ModelSizes(
+        vocab_size=1000,
+        hidden_size=256,
+        linear_features=(512, 512, 512, 512, 1280, 1280),
+        retain=SetSize(num_items=400, num_tokens=8000, longest=40),
+    )
+
+
+def a_workload(*, method: str = "loku", policy: str = "standard-2", tokens: int = 1000, batch: int = 100) -> Workload:
+    """Return what a job has to get through, of this size in each stage that reads tokens."""
+    read = ("prepare", "baseline", "fisher", "initialize", "train", "evaluate", "attack")
+    return Workload(
+        method=method,
+        policy=policy,
+        steps=120,
+        tokens=dict.fromkeys(read, tokens),
+        shares_statistics=True,
+        num_parameters=6_000_000,
+        adapter_entries=100_000,
+        batch_tokens=batch,
+        values_per_token=20_000,
+    )
+
+
+CPU = Device(kind="cpu", name="a CPU, 2 threads", memory_bytes=8 * 2**30)
+
+
+def a_measurement(
+    workload: Workload | None = None,
+    *,
+    seconds: float = 10.0,
+    peak: int | None = 2**30,
+    device: Device = CPU,
+    weights_sha256: str = "ab" * 32,
+    measured_at: datetime = START,
+) -> Measurement:
+    """Return what a job took: so long in each stage."""
+    stages = ("start", *(stage.value for stage in Stage))
+    return Measurement(
+        weights_sha256=weights_sha256,
+        device=device,
+        workload=workload or a_workload(),
+        reused_statistics=True,
+        seconds=dict.fromkeys(stages, seconds),
+        peak_memory_bytes=peak,
+        measured_at=measured_at,
     )
 
 
@@ -62,6 +117,7 @@ def a_base_model(model_id: str = BASE_MODEL, *, retain_set_id: str | None = "set
         holdout_set_id=None,
         num_retain_items=400 if retain_set_id else 0,
         num_holdout_items=0,
+        sizes=some_sizes(),
         created_at=START,
     )
 
@@ -80,7 +136,7 @@ def a_job(
         holdout_set_id=None,
         registered_retain_set_id="set_retain",
     )
-    return Job(id=job_id or new_id("job"), tenant=tenant, spec=spec, created_at=created_at)
+    return Job(id=job_id or new_id("job"), tenant=tenant, spec=spec, workload=a_workload(), created_at=created_at)
 
 
 def a_probe(

@@ -168,6 +168,10 @@ class FakeJobRepository:
             states = [job.state for job in self._jobs.values()]
         return {state: states.count(state) for state in JobState}
 
+    def unfinished(self, *, limit: int = 1000) -> tuple[Job, ...]:
+        under_way = self._where(lambda job: not job.state.is_terminal)
+        return tuple(sorted(under_way, key=_age)[:limit])
+
     def _listed(
         self, kind: JobKind, tenant: str, after: str | None, limit: int, wanted: dict[str, str | None]
     ) -> Page[Job]:

@@ -185,6 +185,11 @@ class SqlJobRepository:
             counts = {row[0]: row[1] for row in connection.execute(counted)}
         return {state: counts.get(state, 0) for state in JobState}
 
+    def unfinished(self, *, limit: int = 1000) -> tuple[Job, ...]:
+        """See the port."""
+        under_way = select(jobs).where(jobs.c.state.in_((JobState.QUEUED.value, *_ACTIVE)))
+        return self._jobs(under_way.order_by(jobs.c.created_at, jobs.c.id).limit(limit))
+
     def _listed(
         self, kind: JobKind, filters: dict[str, str | None], *, tenant: str, after: str | None, limit: int
     ) -> Page[Job]:

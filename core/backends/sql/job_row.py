@@ -12,7 +12,7 @@ def job_row(job: Job) -> dict[str, Any]:
     return {
         **job.model_dump(include={"id", "tenant", "state", "version", "stage", "attempts", "fence"}, mode="json"),
         **job.model_dump(include={"created_at", "published_at", "started_at", "finished_at"}),
-        **job.model_dump(include={"spec", "progress", "error", "package", "result"}, mode="json"),
+        **job.model_dump(include={"spec", "workload", "progress", "error", "package", "result"}, mode="json"),
         "kind": job.spec.kind,
         "external_id": job.external_id,
         "base_model": job.spec.base_model,

@@ -62,6 +62,7 @@ jobs = Table(
     Column("base_model", String, nullable=False),
     Column("external_id", String),
     Column("spec", Document, nullable=False),
+    Column("workload", Document),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("stage", String(16)),
@@ -133,6 +134,7 @@ base_models = Table(
     Column("num_layers", Integer),
     Column("linear_names", Document, nullable=False, server_default="[]"),
     Column("reference", Document),
+    Column("sizes", Document),
     Column("max_tokens", Integer, nullable=False),
     Column("text_format", Document, nullable=False),
     Column("tokenizer_key", String, nullable=False),
@@ -143,6 +145,27 @@ base_models = Table(
     Column("num_holdout_items", Integer, nullable=False),
     Column("num_general_items", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What jobs took, for estimates. No job, no request and no tenant is named here.
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("weights_sha256", String(64), nullable=False),
+    Column("device_name", String, nullable=False),
+    Column("measured_at", UtcDateTime, nullable=False),
+    Column("measurement", Document, nullable=False),
+    Index(None, "device_name", "measured_at"),
+    Index(None, "weights_sha256", "measured_at"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("owner", Id, primary_key=True),
+    Column("device", Document),
+    Column("seen_at", UtcDateTime, nullable=False),
 )
 
 api_keys = Table(

@@ -7,8 +7,10 @@ from transformers import GPTNeoForCausalLM
 from cli.composition import open_backends
 from cli.errors import CommandError
 from cli.registration import Registration, register
+from core.data.corpus import ItemEncoder
 from core.domain.errors import UnsupportedBaseModelError
-from core.domain.items import PairItem
+from core.domain.items import PairItem, TextItem
+from core.domain.sizes import SetSize
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.examples import an_item
 from tests.fakes.tiny_models import byte_tokenizer, tiny_model
@@ -42,6 +44,24 @@ def test_registered_model_is_found_with_its_sets_and_its_tokenizer(directory, ba
     assert "transformer.h.*.mlp.c_fc" in model.linear_names
     assert list(backends.items.get(model.retain_set_id).items) == RETAIN
     assert backends.store.exists(model.tokenizer_key)
+
+
+def test_the_tokens_of_each_set_are_counted_as_jobs_will_read_them(directory, backends):
+    holdout, general = PairItem(id="h", prompt="ab", completion="c"), TextItem(id="g", text="abcd")
+    asked = replace(registration(directory, holdout=[holdout]), general=[general])
+
+    model = register(asked, backends, now=START)
+
+    encode = ItemEncoder(byte_tokenizer(), model.text_format, model.max_tokens)
+    retain = [len(example.tokens) for example in encode(RETAIN)]
+    assert model.sizes.retain == SetSize(num_items=3, num_tokens=sum(retain), longest=max(retain))
+    assert model.sizes.holdout == SetSize.of([len(encode([holdout])[0].tokens)])
+    assert model.sizes.general == SetSize.of([len(encode([general])[0].tokens)])
+    assert backends.base_models.get("people/neo").sizes == model.sizes
+
+
+def test_a_set_that_is_not_registered_has_no_size(directory, backends):
+    assert register(registration(directory), backends, now=START).sizes.general is None
 
 
 def test_sets_are_as_old_as_their_storing_and_not_as_the_download_before_it(directory, backends):

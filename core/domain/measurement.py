@@ -1,0 +1,17 @@
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from core.domain.device import Device
+from core.domain.workload import Workload
+
+
+class Measurement(BaseModel):
+    """What one job took, from its claim to its package. Holds numbers and names no job and no tenant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    weights_sha256: str
+    device: Device
+    workload: Workload  # as it was known at submission
+    reused_statistics: bool  # whether the stage ``fisher`` found its statistics there
+    seconds: dict[str, float]  # by stage, and ``start``: whatever was before, between and after the stages
+    peak_memory_bytes: int | None = Field(ge=1)  # None: this machine does not tell
+    measured_at: AwareDatetime
