@@ -14,8 +14,11 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.tokens import TokenCounter
 from core.domain.errors import QueueUnavailableError
+from core.jobs.admission import Admission
 from core.jobs.cancel import Cancel
 from core.jobs.destroy_probed import DestroyProbed
+from core.jobs.estimate import EstimateJob
+from core.jobs.history import History
 from core.jobs.intake import Limits
 from core.jobs.submission import CheckSubmission
 from core.jobs.submit import Submit
@@ -42,8 +45,10 @@ def build_app(services: Services, settings: ApiSettings) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     count_tokens = TokenCounter(services.artifacts)
-    check = CheckSubmission(services.base_models, services.items, _limits(settings), count_tokens)
+    admission = Admission(History(services.measurements), services.workers, services.clock)
+    check = CheckSubmission(services.base_models, services.items, _limits(settings), count_tokens, admission)
     app.state.submit = _submit(services, settings, check)
+    app.state.estimate = EstimateJob(check, admission, services.jobs, services.clock)
     app.state.submit_probe = _submit_probe(services, settings, count_tokens)
     app.state.destroy_probed = DestroyProbed(jobs=services.jobs, items=services.items, clock=services.clock)
     app.state.cancel = Cancel(jobs=services.jobs, clock=services.clock)

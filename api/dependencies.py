@@ -13,6 +13,7 @@ from api.services import Services
 from api.settings import ApiSettings
 from core.jobs.cancel import Cancel
 from core.jobs.destroy_probed import DestroyProbed
+from core.jobs.estimate import EstimateJob
 from core.jobs.submit import Submit
 from core.jobs.submit_probe import SubmitProbe
 
@@ -27,6 +28,10 @@ async def _settings(request: Request) -> ApiSettings:
 
 async def _submit(request: Request) -> Submit:
     return cast("Submit", request.app.state.submit)
+
+
+async def _estimate(request: Request) -> EstimateJob:
+    return cast("EstimateJob", request.app.state.estimate)
 
 
 async def _submit_probe(request: Request) -> SubmitProbe:
@@ -52,6 +57,7 @@ async def _metrics(request: Request) -> Metrics:
 ServicesOf = Annotated[Services, Depends(_services)]
 SettingsOf = Annotated[ApiSettings, Depends(_settings)]
 SubmitOf = Annotated[Submit, Depends(_submit)]
+EstimateOf = Annotated[EstimateJob, Depends(_estimate)]
 SubmitProbeOf = Annotated[SubmitProbe, Depends(_submit_probe)]
 DestroyProbedOf = Annotated[DestroyProbed, Depends(_destroy_probed)]
 CancelOf = Annotated[Cancel, Depends(_cancel)]

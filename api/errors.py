@@ -9,6 +9,7 @@ from core.domain.errors import (
     ArtifactMissingError,
     BaseModelMismatchError,
     ConflictError,
+    DoesNotFitError,
     DuplicateItemError,
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
@@ -259,6 +260,12 @@ PROBLEMS: dict[type[LetheError], ProblemKind] = {
     ),
     OptionWithoutEffectError: ProblemKind(
         422, "An option without effect", "Leave out the option, or set what `detail` names with it."
+    ),
+    DoesNotFitError: ProblemKind(
+        422,
+        "No worker has the memory",
+        "Lower `batch_size` or `r`, split long items, or have a worker with more memory started: `detail` says how "
+        "much the job needs and how much there is.",
     ),
     NoAdapterError: ProblemKind(
         404, "No adapter was needed", "Read the report: the base model serves as it is, for it does not know the texts."

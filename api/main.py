@@ -18,7 +18,9 @@ from core.backends.sql.base_model_repository import SqlBaseModelRepository
 from core.backends.sql.engine import open_engine
 from core.backends.sql.item_store import SqlItemStore
 from core.backends.sql.job_repository import SqlJobRepository
+from core.backends.sql.measurement_repository import SqlMeasurementRepository
 from core.backends.sql.migrate import is_current
+from core.backends.sql.worker_repository import SqlWorkerRepository
 from core.backends.storage.object_store import ObjectStore, open_store
 
 # How our backends say that they cannot be reached. An error that these do not cover is a bug, and a 500.
@@ -42,6 +44,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         items=SqlItemStore(engine),
         artifacts=_store(settings),
         queue=CeleryJobQueue(celery),
+        measurements=SqlMeasurementRepository(engine),
+        workers=SqlWorkerRepository(engine),
         clock=lambda: datetime.now(UTC),
         check_database=lambda: _require_current(engine),
         outages=_OUTAGES,

@@ -14,7 +14,8 @@ _DESCRIPTION = """Lethe makes language models forget.
 File a **deletion request** with the texts to forget and the id of a base model; a **job** trains an adapter that
 forgets them and measures what was forgotten and what was kept. Follow the job until its status is terminal, then
 download the **adapter** (a zip that plain PEFT loads) and the **evaluation report**. A **probe** asks beforehand, or
-afterwards with the adapter on, whether texts are memorised at all; it trains nothing.
+afterwards with the adapter on, whether texts are memorised at all; it trains nothing. An **estimate** tells what a
+deletion request would take in time and memory, and stores nothing.
 
 Lists are pages: pass `last_id` as `after` while `has_more` is true. Times are RFC 3339 in UTC. Errors are
 `application/problem+json` (RFC 9457); `code` is the word to branch on, `type` leads to a page about it, and no error
@@ -45,6 +46,7 @@ class LetheApi(FastAPI):
 
 _TAGS = [
     {"name": "deletion requests", "description": "What clients ask to be forgotten."},
+    {"name": "estimates", "description": "What a deletion request would take, before anything runs."},
     {"name": "jobs", "description": "The unlearning runs that serve them."},
     {"name": "packages", "description": "What a succeeded job delivers."},
     {"name": "probes", "description": "Whether texts are memorised, asked without training anything."},

@@ -9,6 +9,8 @@ from core.ports import (
     ItemStore,
     JobQueue,
     JobRepository,
+    MeasurementRepository,
+    WorkerRepository,
 )
 
 
@@ -27,6 +29,8 @@ class Services:
     items: ItemStore
     artifacts: ArtifactStore
     queue: JobQueue
+    measurements: MeasurementRepository
+    workers: WorkerRepository
     clock: Clock
     check_database: Callable[[], None]
     outages: tuple[type[Exception], ...]

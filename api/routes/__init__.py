@@ -1,6 +1,7 @@
 from api.routes import (
     base_models,
     deletion_requests,
+    estimates,
     health,
     jobs,
     methods,
@@ -13,6 +14,7 @@ from api.routes import (
 
 ROUTERS = (
     deletion_requests.router,
+    estimates.router,
     jobs.router,
     packages.router,
     probes.router,

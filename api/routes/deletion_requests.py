@@ -1,55 +1,18 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from api.auth import TenantOf
 from api.cursor import known_cursor
-from api.dependencies import ServicesOf, SettingsOf, SubmitOf
-from api.errors import (
-    BodyTooLargeError,
-    EmptyTextError,
-    InvalidCursorError,
-    InvalidFieldError,
-    InvalidJsonError,
-    InvalidTextError,
-    MissingFieldError,
-    UnknownFieldError,
-    UnknownMethodError,
-    UnknownOptionError,
-    UnsupportedMediaTypeError,
-)
-from api.json_body import parse_json_object, read_json_bytes
-from api.openapi import NEW_DELETION_REQUEST_REF
+from api.dependencies import ServicesOf, SubmitOf
+from api.errors import InvalidCursorError, InvalidFieldError, UnknownFieldError
 from api.responses import header, refusals
-from api.schemas.deletion_request import (
-    DeletionRequestBody,
-    DeletionRequestsQuery,
-    DeletionRequestWithItems,
-    NewDeletionRequest,
-)
+from api.schemas.deletion_request import DeletionRequestBody, DeletionRequestsQuery, DeletionRequestWithItems
 from api.schemas.page import ListBody
-from api.validation import validate_deletion_request
-from core.domain.errors import (
-    DuplicateItemError,
-    ForgetRetainOverlapError,
-    GeneralCorpusRequiredError,
-    HoldoutSetRequiredError,
-    ItemTooLongError,
-    ItemTooShortError,
-    LayerOutOfRangeError,
-    NotFoundError,
-    OptionWithoutEffectError,
-    PromptRequiredError,
-    RetainSetRequiredError,
-    SubjectNotInPromptError,
-    SubjectRequiredError,
-    TooManyItemsError,
-    UnknownBaseModelError,
-    UnknownModuleError,
-)
+from api.submissions import BODY, REFUSALS, SubmissionOf
+from core.domain.errors import NotFoundError
 from core.domain.job import Job
 from core.domain.request import Disposition, RequestSummary
-from core.jobs.submission import Submission
 from core.ports import Page
 
 router = APIRouter(tags=["deletion requests"])
@@ -57,74 +20,20 @@ router = APIRouter(tags=["deletion requests"])
 RequestId = Annotated[str, Path(pattern=r"^dr_[0-9a-z]{1,64}$", description="Id of a deletion request.")]
 
 
-async def _body_bytes(request: Request, settings: SettingsOf, _tenant: TenantOf) -> bytes:
-    """Read the body; the tenant is asked for so that nobody without a key is read at all."""
-    return await read_json_bytes(request, max_bytes=settings.max_body_bytes)
-
-
-def _new_request(body: Annotated[bytes, Depends(_body_bytes)]) -> NewDeletionRequest:
-    """Parse the body, in a thread: a large one would hold up every other request."""
-    return validate_deletion_request(parse_json_object(body))
-
-
 @router.post(
     "/v1/deletion-requests",
     operation_id="createDeletionRequest",
     summary="Ask for texts to be forgotten",
     status_code=202,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": NEW_DELETION_REQUEST_REF}}},
-        }
-    },
+    openapi_extra=BODY,
     responses={
         202: {"headers": {"Location": header("Where to follow the request.")}},
-        **refusals(
-            InvalidJsonError,
-            BodyTooLargeError,
-            UnsupportedMediaTypeError,
-            MissingFieldError,
-            InvalidFieldError,
-            UnknownFieldError,
-            EmptyTextError,
-            InvalidTextError,
-            UnknownBaseModelError,
-            UnknownMethodError,
-            UnknownOptionError,
-            TooManyItemsError,
-            ItemTooLongError,
-            ItemTooShortError,
-            DuplicateItemError,
-            ForgetRetainOverlapError,
-            RetainSetRequiredError,
-            GeneralCorpusRequiredError,
-            HoldoutSetRequiredError,
-            OptionWithoutEffectError,
-            UnknownModuleError,
-            LayerOutOfRangeError,
-            PromptRequiredError,
-            SubjectRequiredError,
-            SubjectNotInPromptError,
-        ),
+        **refusals(*REFUSALS),
     },
 )
-def create_deletion_request(
-    body: Annotated[NewDeletionRequest, Depends(_new_request)], tenant: TenantOf, submit: SubmitOf, response: Response
-) -> DeletionRequestBody:
+def create_deletion_request(submission: SubmissionOf, submit: SubmitOf, response: Response) -> DeletionRequestBody:
     """Store the request with its job and hand the job to the workers. Follow it by `job_id`."""
-    request, job = submit(
-        Submission(
-            tenant=tenant,
-            base_model=body.base_model,
-            forget=body.forget,
-            retain=body.retain,
-            method=body.method,
-            policy=body.policy,
-            external_id=body.external_id,
-            metadata=body.metadata,
-        )
-    )
+    request, job = submit(submission)
     response.headers["Location"] = f"/v1/deletion-requests/{request.id}"
     return DeletionRequestBody.of(request.summary, job)
 

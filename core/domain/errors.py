@@ -15,7 +15,8 @@ LetheError
 │   ├── PromptRequiredError
 │   ├── SubjectRequiredError
 │   ├── SubjectNotInPromptError
-│   └── OptionWithoutEffectError
+│   ├── OptionWithoutEffectError
+│   └── DoesNotFitError
 ├── NotFoundError              no such thing for this tenant
 ├── ConflictError              right request, wrong moment
 │   ├── IllegalTransitionError
@@ -32,6 +33,7 @@ LetheError
     ├── BaseModelChangedError
     ├── EmptyBatchError
     ├── OutOfMemoryError
+    ├── InsufficientMemoryError
     ├── DivergedError
     └── PackageMismatchError
 
@@ -172,6 +174,12 @@ class OptionWithoutEffectError(InvalidRequestError):
     code: ClassVar[str] = "option_without_effect"
 
 
+class DoesNotFitError(InvalidRequestError):
+    """The job surely needs more memory than any living worker has."""
+
+    code: ClassVar[str] = "does_not_fit"
+
+
 class NotFoundError(LetheError):
     """The thing does not exist, or belongs to another tenant: both look the same from outside."""
 
@@ -272,6 +280,12 @@ class OutOfMemoryError(JobFailure):
     """The job needs more memory than its worker's device has; another attempt would need as much."""
 
     code: ClassVar[str] = "out_of_memory"
+
+
+class InsufficientMemoryError(JobFailure):
+    """The job surely needs more memory than its worker's device has, so it was not begun."""
+
+    code: ClassVar[str] = "insufficient_memory"
 
 
 class DivergedError(JobFailure):

@@ -20,6 +20,7 @@ from core.domain.errors import (
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items, with_ids
 from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, wordings
+from core.domain.sizes import SetSize
 from core.ports import BaseModelRepository, ItemStore
 
 Items = Sequence[TextItem | PairItem | FactItem]
@@ -45,8 +46,8 @@ class ItemCheck:
     max_characters: int
     count_tokens: CountTokens
 
-    def __call__(self, param: str, items: Items, *, max_items: int) -> None:
-        """Return if the items pass.
+    def __call__(self, param: str, items: Items, *, max_items: int) -> SetSize:
+        """Return how much there is to read in the items, of which there is at least one.
 
         Raises:
             InvalidRequestError: one of its subclasses, naming the item by its place under ``param``.
@@ -55,33 +56,39 @@ class ItemCheck:
             raise TooManyItemsError(f"{len(items)} items; at most {max_items} fit in one request", param=param)
         first_place: dict[str, int] = {}
         first_id: dict[str, int] = {}
+        tokens: list[int] = []
+        wording_tokens = 0
         for place, item in enumerate(with_ids(items)):
             where = f"{param}/{place}"
-            self._check_length(item, where)
+            own, *others = self._counted(item, where)
+            tokens.append(own)
+            wording_tokens += sum(others)
             if first_place.setdefault(normalized(item), place) != place:
                 raise DuplicateItemError(
                     f"the same content as item {first_place[normalized(item)]}: send it once", param=where
                 )
             if first_id.setdefault(item.id or "", place) != place:
                 raise DuplicateItemError(f"the same id as item {first_id[item.id or '']}", param=f"{where}/id")
+        return SetSize.of(tokens, wording_tokens=wording_tokens)
 
-    def _check_length(self, item: TextItem | PairItem | FactItem, where: str) -> None:
+    def _counted(self, item: TextItem | PairItem | FactItem, where: str) -> list[int]:
+        """Return the tokens of the item and of each of its other wordings."""
         if characters(item) > self.max_characters:
             raise ItemTooLongError(
                 f"{characters(item)} characters; at most {self.max_characters}: split the item", param=where
             )
-        tokens = self.count_tokens(self.base_model, item)
-        longest = max([tokens, *(self.count_tokens(self.base_model, other) for other in wordings(item))])
-        if longest > self.base_model.max_tokens:
+        tokens = [self.count_tokens(self.base_model, wording) for wording in (item, *wordings(item))]
+        if max(tokens) > self.base_model.max_tokens:
             raise ItemTooLongError(
-                f"{longest} tokens; this base model reads at most {self.base_model.max_tokens}: split the item",
+                f"{max(tokens)} tokens; this base model reads at most {self.base_model.max_tokens}: split the item",
                 param=where,
             )
-        if isinstance(item, TextItem) and tokens < 2:
+        if isinstance(item, TextItem) and tokens[0] < 2:
             raise ItemTooShortError(
                 "one token has no context to be predicted from: send a longer text, or a prompt with a completion",
                 param=where,
             )
+        return tokens
 
 
 def named_base_model(base_models: BaseModelRepository, model_id: str) -> RegisteredBaseModel:

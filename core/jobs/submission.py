@@ -14,9 +14,12 @@ from core.domain.errors import (
 from core.domain.items import FactItem, TextItem, normalized, subject_end
 from core.domain.options import TrainedOptions
 from core.domain.policy import DEFAULT_POLICY, PolicyName, current
+from core.domain.workload import Workload
+from core.jobs.admission import Admission
 from core.jobs.idle_options import refuse_idle_options
 from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model
 from core.jobs.missing_parts import refuse_missing_parts
+from core.jobs.plan import workload_of
 from core.ports import BaseModelRepository, ItemStore
 
 
@@ -40,6 +43,7 @@ class Checked:
 
     base_model: RegisteredBaseModel
     general_set_id: str | None
+    workload: Workload | None  # None: the base model was registered before anybody counted its sets
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class CheckSubmission:
     items: ItemStore
     limits: Limits
     count_tokens: CountTokens
+    admission: Admission
 
     def __call__(self, submission: Submission) -> Checked:
         """Return what was found; nothing is stored.
@@ -59,12 +64,13 @@ class CheckSubmission:
         """
         base_model = named_base_model(self.base_models, submission.base_model)
         check = ItemCheck(base_model, self.limits.max_item_characters, self.count_tokens)
-        check("/forget", submission.forget, max_items=self.limits.max_forget_items)
+        forget = check("/forget", submission.forget, max_items=self.limits.max_forget_items)
         _refuse_unfit(submission.forget, submission.method)
         refuse_idle_options(submission.method)
         refuse_missing_parts(submission.method, base_model)
+        retain = None
         if submission.retain is not None:
-            check("/retain", submission.retain, max_items=self.limits.max_retain_items)
+            retain = check("/retain", submission.retain, max_items=self.limits.max_retain_items)
             _refuse_overlap(submission.forget, submission.retain)
         elif base_model.retain_set_id is not None:
             # Reading ten thousand texts takes half a second, and a smaller request does not hold them all. If it does,
@@ -78,7 +84,11 @@ class CheckSubmission:
                 param="/retain",
             )
         _refuse_without_holdout(submission.policy, base_model)
-        return Checked(base_model, _general_set_id(submission.method, base_model))
+        general_set_id = _general_set_id(submission.method, base_model)
+        workload = workload_of(submission.method, current(submission.policy), base_model, forget, retain)
+        if workload is not None:
+            self.admission(workload, base_model.weights_sha256)
+        return Checked(base_model, general_set_id, workload)
 
 
 def _general_set_id(method: MethodOptions, base_model: RegisteredBaseModel) -> str | None:

@@ -80,6 +80,7 @@ class Submit:
                 registered_retain_set_id=base_model.retain_set_id,
                 general_set_id=checked.general_set_id,
             ),
+            workload=checked.workload,
             created_at=now,
         )
         request = DeletionRequest(

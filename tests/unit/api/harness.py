@@ -32,6 +32,8 @@ from tests.fakes.examples import TENANT, a_base_model, a_job, a_probe, a_request
 from tests.fakes.item_store import FakeItemStore
 from tests.fakes.job_queue import FakeJobQueue
 from tests.fakes.job_repository import FakeJobRepository
+from tests.fakes.measurement_repository import FakeMeasurementRepository
+from tests.fakes.worker_repository import FakeWorkerRepository
 from tests.unit.api.report_example import a_report
 
 SECRET_KEY = "f1a9d03b5c7e4862a0b1c2d3e4f56789"
@@ -79,6 +81,8 @@ class World:
     items: FakeItemStore = field(default_factory=FakeItemStore)
     artifacts: FakeArtifactStore = field(default_factory=FakeArtifactStore)
     queue: FakeJobQueue = field(default_factory=FakeJobQueue)
+    measurements: FakeMeasurementRepository = field(default_factory=FakeMeasurementRepository)
+    workers: FakeWorkerRepository = field(default_factory=FakeWorkerRepository)
     clock: FakeClock = field(default_factory=FakeClock)
     database_is_away: bool = False
     closed: int = 0
@@ -98,6 +102,8 @@ class World:
             items=self.items,
             artifacts=self.artifacts,
             queue=self.queue,
+            measurements=self.measurements,
+            workers=self.workers,
             clock=self.clock,
             check_database=self._check_database,
             outages=(ConnectionError,),

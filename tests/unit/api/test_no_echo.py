@@ -60,10 +60,11 @@ def test_no_answer_and_no_log_line_repeats_a_probe(client):
     assert SENTINEL not in str(lines)
 
 
-def test_no_answer_and_no_log_line_repeats_a_body(client):
+@pytest.mark.parametrize("path", [PATH, "/v1/estimates"])
+def test_no_answer_and_no_log_line_repeats_a_body(client, path):
     with capture_logs() as lines:
         for body in _bodies():
-            response = post(client, body)
+            response = post(client, body, path)
             if response.status_code >= 400:
                 assert SENTINEL not in dumped(response), body
     assert len(lines) > 100

@@ -10,6 +10,7 @@ CONTRACT = {
     ("post", "/v1/deletion-requests"): "createDeletionRequest",
     ("get", "/v1/deletion-requests"): "listDeletionRequests",
     ("get", "/v1/deletion-requests/{request_id}"): "getDeletionRequest",
+    ("post", "/v1/estimates"): "createEstimate",
     ("get", "/v1/jobs"): "listJobs",
     ("get", "/v1/jobs/{job_id}"): "getJob",
     ("get", "/v1/jobs/{job_id}/events"): "listJobEvents",
@@ -122,6 +123,11 @@ def test_every_example_of_a_problem_fits_its_schema(document):
 def test_the_example_of_a_request_is_accepted(client, document):
     (example,) = document["components"]["schemas"]["NewDeletionRequest-Input"]["examples"]
     assert client.post("/v1/deletion-requests", json=example).status_code == 202
+
+
+def test_the_example_of_a_request_can_be_estimated(client, document):
+    (example,) = document["components"]["schemas"]["NewDeletionRequest-Input"]["examples"]
+    assert client.post("/v1/estimates", json=example).status_code == 200
 
 
 def test_the_example_of_a_probe_is_accepted(client, document):

@@ -2,10 +2,14 @@ from datetime import timedelta
 
 import pytest
 
+from core.jobs.admission import Admission
 from core.jobs.attempt import Attempts
+from core.jobs.history import History
 from tests.fakes.clock import FakeClock
 from tests.fakes.job_queue import FakeJobQueue
 from tests.fakes.job_repository import FakeJobRepository
+from tests.fakes.measurement_repository import FakeMeasurementRepository
+from tests.fakes.worker_repository import FakeWorkerRepository
 
 
 @pytest.fixture
@@ -21,6 +25,21 @@ def queue() -> FakeJobQueue:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+def measurements() -> FakeMeasurementRepository:
+    return FakeMeasurementRepository()
+
+
+@pytest.fixture
+def workers() -> FakeWorkerRepository:
+    return FakeWorkerRepository()
+
+
+@pytest.fixture
+def admission(measurements: FakeMeasurementRepository, workers: FakeWorkerRepository, clock: FakeClock) -> Admission:
+    return Admission(History(measurements), workers, clock)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from core.domain.items import FactItem, PairItem, TextItem
 from core.domain.job import Job
 from core.domain.request import DeletionRequest, Disposition
 from core.domain.states import JobState
+from core.jobs.admission import Admission
 from core.jobs.destroy_orphans import DestroyOrphans
 from core.jobs.intake import Items, Limits
 from core.jobs.submission import CheckSubmission, Submission
@@ -134,11 +135,15 @@ def base_models() -> FakeBaseModelRepository:
 
 @pytest.fixture
 def submit(
-    jobs: FakeJobRepository, base_models: FakeBaseModelRepository, queue: FakeJobQueue, clock: FakeClock
+    jobs: FakeJobRepository,
+    base_models: FakeBaseModelRepository,
+    queue: FakeJobQueue,
+    clock: FakeClock,
+    admission: Admission,
 ) -> Submit:
     items = a_store_with_the_registered_set()
     return Submit(
-        check=CheckSubmission(base_models, items, LIMITS, count_tokens),
+        check=CheckSubmission(base_models, items, LIMITS, count_tokens, admission),
         jobs=jobs,
         items=items,
         queue=queue,

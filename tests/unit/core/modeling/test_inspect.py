@@ -2,14 +2,19 @@ import json
 
 import pytest
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from api.tokens import TokenCounter
 from core.data.collate import collate
 from core.data.corpus import ItemEncoder
 from core.domain.base_model import TextFormat
+from core.domain.catalog import NpoOptions
 from core.domain.errors import UnsupportedBaseModelError
 from core.domain.items import PairItem, TextItem
-from core.modeling.adapter import target_linears
+from core.domain.policy import POLICIES
+from core.domain.sizes import ModelSizes, SetSize
+from core.jobs.plan import workload_of
+from core.modeling.adapter import LowRankPair, attach, target_linears
 from core.modeling.base_model import BaseModel
 from core.modeling.inspect import inspect_base_model, linear_names, measure_text_format
 from core.modeling.scoring import score
@@ -97,6 +102,8 @@ def test_inspection_gives_what_registration_stores(tmp_path):
     assert found.num_layers == 2
     assert found.linear_names == linear_names(model)
     assert found.num_parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert (found.vocab_size, found.hidden_size) == (model.config.vocab_size, model.config.hidden_size)
+    assert len(found.num_tokens) == len(PAIRS)
     assert json.loads(found.tokenizer_json)["model"]["type"] == "BPE"
 
 
@@ -105,6 +112,41 @@ def test_item_that_does_not_fit_is_refused_at_registration(tmp_path):
     byte_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(UnsupportedBaseModelError, match="item a has"):
         inspect_base_model(str(tmp_path), None, [TextItem(id="a", text="x" * 400)])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("last", [None, 0, -1])
+def test_a_planned_adapter_has_as_many_entries_as_the_one_that_is_trained(tmp_path, architecture, last):
+    model = tiny_model(architecture)
+    model.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    found = inspect_base_model(str(tmp_path), None, PAIRS)
+    sizes = ModelSizes(
+        vocab_size=found.vocab_size,
+        hidden_size=found.hidden_size,
+        linear_features=found.linear_features,
+        retain=SetSize.of(found.num_tokens),
+    )
+    registered = {"num_layers": found.num_layers, "linear_names": found.linear_names, "sizes": sizes}
+    targets = "all-linear" if last is None else [found.linear_names[last].rpartition(".")[2]]
+    method = NpoOptions(r=8, target_modules=targets)
+
+    planned = workload_of(
+        method, POLICIES["fast-1"], a_base_model().model_copy(update=registered), SetSize.of([5]), None
+    )
+
+    pairs = {
+        name: (LowRankPair(*factors), LowRankPair(*factors))
+        for name, linear in target_linears(model, targets).items()
+        for factors in [_factors(linear, rank=8)]
+    }
+    trained = attach(model, pairs, scaling=1.0).parameters()
+    assert planned.adapter_entries == sum(parameter.numel() for parameter in trained)
+
+
+def _factors(linear, *, rank):
+    outputs, inputs = reversed(linear.weight.shape) if isinstance(linear, Conv1D) else linear.weight.shape
+    return torch.zeros(rank, inputs), torch.zeros(outputs, rank)
 
 
 def names_like(model):
