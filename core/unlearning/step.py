@@ -21,7 +21,7 @@ from core.unlearning.hidden_states import capture
 from core.unlearning.retain_loss import retain_loss
 
 # The retain rows of a run are drawn from their own stream, so that forget and retain sizes do not interfere.
-_RETAIN_STREAM = 7919
+RETAIN_STREAM = 7919
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class FusedStep:
         rows = [*(self.data.forget[at] for at in forget_rows), *rewritten_rows, *retain_rows]
         if not rows:
             return Losses(None, None)
-        batch = self._batch(rows)
+        batch = self.lay_out(rows)
         needs = self.forget_loss.needs
         with capture(self.base.model, needs.hidden if forget_rows else None) as captured:
             states = self._states(batch)
@@ -123,7 +123,8 @@ class FusedStep:
             retain_value = retain_loss(self.options.retain_loss, states.where(kept))
         return Losses(forget_value, retain_value)
 
-    def _batch(self, rows: Sequence[Example]) -> Batch:
+    def lay_out(self, rows: Sequence[Example]) -> Batch:
+        """Return the rows as the model reads them."""
         pad_id, device = self.base.pad_id, self.base.device
         if not self.packs:
             return collate(rows, pad_id=pad_id).to(device)
@@ -167,7 +168,7 @@ class FusedStep:
         return places, [self.data.rewritten[at] for at in places]
 
     def _retain_rows(self, plan: Plan) -> list[Example]:
-        size, seed = self.options.batch_size, self.options.seed + _RETAIN_STREAM
+        size, seed = self.options.batch_size, self.options.seed + RETAIN_STREAM
         return [
             self.data.retain[at] for at in training_batch(self.data.retain, batch_size=size, step=plan.step, seed=seed)
         ]
