@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.demo.conversation import Answer
 from cli.demo.service import Delivery
 from core.domain.report import EvaluationReport, MetricChange, Verdict
+from core.packaging.membership_notes import over_unlearned_sentence
 
 _WIDEST_ANSWER = 100
 
@@ -81,11 +82,12 @@ def recited_shares(answers: Sequence[Answer]) -> tuple[float, float]:
 
 def closing(delivery: Delivery, *, seconds: float) -> Panel:
     """Return the verdict and where everything lies."""
-    verdict = delivery.report.verdict
+    verdict, found = delivery.report.verdict, over_unlearned_sentence(delivery.report)
     colour = "green" if verdict is Verdict.FORGOTTEN else "red"
     lines = [
         f"verdict: [bold {colour}]{verdict.value.replace('_', ' ')}[/], after {seconds:.0f} s in all",
         *(f"[red]{reason}[/]" for reason in delivery.report.verdict_reasons),
+        *([] if found is None else textwrap.wrap(found, width=_WIDEST_ANSWER)),
         "",
         f"adapter  {delivery.adapter}",
         f"report   {delivery.report_html}",

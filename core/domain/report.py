@@ -79,6 +79,25 @@ class MembershipResult(BaseModel):
     absent: dict[str, str]
 
 
+class OverUnlearnedScore(BaseModel):
+    """A score by which the model makes less of the forget items now than of texts that it never saw."""
+
+    model_config = _FROZEN
+    name: str
+    kind: Literal["membership", "metric"]
+    auc: float  # as of a membership score: 0 where every forget item is stranger to the model than every unseen one
+    ci95: tuple[float, float]
+    adjusted_p: float  # two-sided, of no difference between the sets; Holm's correction for all that were asked
+
+
+class OverUnlearned(BaseModel):
+    """By what the forget items are told from unseen texts as the stranger ones: that alone tells of a deletion."""
+
+    model_config = _FROZEN
+    scores: list[OverUnlearnedScore]  # empty: by none
+    num_asked: int
+
+
 class EquivalenceTest(BaseModel):
     """Two one-sided tests of whether two means differ by less than a margin that was set beforehand."""
 
@@ -295,6 +314,7 @@ class EvaluationReport(BaseModel):
     fisher: FisherSummary | None
     edit: EditSummary | None = None  # only of methods that edit instead of training
     membership: MembershipResult | None = None
+    over_unlearned: OverUnlearned | None = None  # a finding, on which no verdict rests
     truth_ratio: MetricChange | None = None  # mean of min(R, 1/R) over forget items: 1 where nothing is preferred
     forget_quality: ForgetQuality | None = None  # against the reference model
     exposure: ExposureChange | None = None  # of forget items whose completions hold digits

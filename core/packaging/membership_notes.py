@@ -1,5 +1,5 @@
-from core.domain.report import MembershipScore
-from core.packaging.metric_notes import MetricNote
+from core.domain.report import EvaluationReport, MembershipScore
+from core.packaging.metric_notes import MetricNote, note_of
 
 MEMBERSHIP_NOTES: dict[str, MetricNote] = {
     "loss": MetricNote("Loss", "Sorts texts by how much they surprise the model."),
@@ -37,3 +37,18 @@ def reading(score: MembershipScore) -> str:
     if high < 0.5:
         return "over-unlearned"
     return "not told apart"
+
+
+def over_unlearned_sentence(report: EvaluationReport) -> str | None:
+    """Return that the model knows less of the texts now than of texts it never saw, and by what; None: by nothing."""
+    if report.over_unlearned is None or not report.over_unlearned.scores:
+        return None
+    titles = [
+        (membership_note(score.name) if score.kind == "membership" else note_of(score.name)).title
+        for score in report.over_unlearned.scores
+    ]
+    by = " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
+    return (
+        f"The texts are over-unlearned: by {by}, the model makes less of them now than of texts it has never seen, "
+        "which can itself give away that they were deleted. The verdict does not rest on this."
+    )

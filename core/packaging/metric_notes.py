@@ -62,6 +62,9 @@ OTHER_NOTES: dict[str, MetricNote] = {
         "Truth ratio",
         "Whether the model prefers the true answer to false ones; 1 is no preference, as of a model that never saw it.",
     ),
+    "over_unlearned": MetricNote(
+        "Over-unlearning", "Whether the model makes less of the texts than of texts it has never seen."
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from core.domain.report import EvaluationReport
 from core.packaging.attack_notes import attack_note
 from core.packaging.gates import Gate, gates_of
+from core.packaging.membership_notes import over_unlearned_sentence
 from core.packaging.report_page import figure
 from core.packaging.verdict_notes import VERDICT_NOTES
 
@@ -25,6 +26,7 @@ def render_card(report: EvaluationReport) -> str:
         report=report,
         base=_base_name(report),
         summary=VERDICT_NOTES[report.verdict].summary,
+        over_unlearned=over_unlearned_sentence(report),
         gates=gates,
         has_attack_limits=any(gate.attack for gate in gates),
         attack_lines=_attack_lines(report, gates),

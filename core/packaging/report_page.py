@@ -13,7 +13,7 @@ from core.packaging.drawing import COLOURS
 from core.packaging.exposure_notes import LUCK_BITS, MAX_P_VALUE, exposure_reading, most_bits
 from core.packaging.gaps import NOT_IN_REPORT, gaps_of
 from core.packaging.gates import gates_of
-from core.packaging.membership_notes import CI95_METHODS, membership_note, reading
+from core.packaging.membership_notes import CI95_METHODS, membership_note, over_unlearned_sentence, reading
 from core.packaging.metric_notes import note_of
 from core.packaging.verdict_notes import VERDICT_NOTES
 
@@ -37,6 +37,7 @@ def render(report: EvaluationReport) -> str:
         .render(
             report=report,
             verdict=VERDICT_NOTES[report.verdict],
+            over_unlearned=over_unlearned_sentence(report),
             has_adapter=has_adapter,
             has_reference=any(
                 change.reference is not None

@@ -15,6 +15,7 @@ from core.domain.report import (
     ForgetQuality,
     MembershipResult,
     MetricChange,
+    OverUnlearned,
     SetResult,
 )
 from core.evaluation.evaluate import MAX_DECODED_ITEMS, SetScores, compare, evaluate
@@ -26,6 +27,7 @@ from core.evaluation.membership.inference import Membership
 from core.evaluation.membership.score import MembershipEvidence
 from core.evaluation.metric import UndefinedMetricError
 from core.evaluation.metrics import METRICS
+from core.evaluation.over_unlearned import over_unlearned
 from core.evaluation.scored_items import ItemScores
 from core.evaluation.text_decoder import text_decoder
 from core.evaluation.truth_ratio import TruthRatios, truth_ratios
@@ -131,6 +133,7 @@ class Comparison:
     retain: SetResult
     holdout: SetResult | None
     membership: MembershipResult | None = None
+    over_unlearned: OverUnlearned | None = None
     truth_ratio: MetricChange | None = None
     forget_quality: ForgetQuality | None = None
     exposure: ExposureChange | None = None
@@ -144,11 +147,15 @@ class Comparison:
 def compared(before: Measurement, after: Measurement, reference: Measurement | None = None) -> Comparison:
     """Return two measurements side by side, and beside that of the reference model where there is one."""
     not_measured: dict[str, str] = {}
+    forget = compare(before.forget, after.forget, None if reference is None else reference.forget)
+    holdout = _compared_holdout(before, after, reference)
+    membership = _compared_membership(before, after, reference, not_measured)
     return Comparison(
-        forget=compare(before.forget, after.forget, None if reference is None else reference.forget),
+        forget=forget,
         retain=compare(before.retain, after.retain, None if reference is None else reference.retain),
-        holdout=_compared_holdout(before, after, reference),
-        membership=_compared_membership(before, after, reference, not_measured),
+        holdout=holdout,
+        membership=membership,
+        over_unlearned=_over_unlearned(forget, holdout, membership, not_measured),
         truth_ratio=_compared_truth(before, after, reference, not_measured),
         forget_quality=_quality(after, reference, not_measured),
         exposure=_compared_exposures(before, after, reference, not_measured),
@@ -169,6 +176,19 @@ def _compared_membership(
         not_measured["membership"] = "the policy leaves it out, or no holdout set is registered to tell apart from"
         return None
     return inference.compare(before.membership, after.membership, None if reference is None else reference.membership)
+
+
+def _over_unlearned(
+    forget: SetResult,
+    holdout: SetResult | None,
+    membership: MembershipResult | None,
+    not_measured: dict[str, str],
+) -> OverUnlearned | None:
+    try:
+        return over_unlearned(forget, holdout, membership)
+    except UndefinedMetricError as error:
+        not_measured["over_unlearned"] = str(error)
+        return None
 
 
 def _compared_truth(

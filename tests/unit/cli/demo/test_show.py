@@ -10,7 +10,7 @@ from cli.demo.conversation import Answer
 from cli.demo.service import Delivery
 from core.domain.items import PairItem
 from core.domain.report import ForgetThreshold, RetainThreshold, Thresholds, Verdict
-from tests.unit.core.packaging.reports import make_report
+from tests.unit.core.packaging.reports import make_over_unlearned, make_report
 
 ASKED = PairItem(prompt="Question: Who is it?\nAnswer:", completion=" Mira [b]Solberg")
 FORGOTTEN = Answer(ASKED, before=" Mira [b]Solberg", after=" Nobody")
@@ -86,3 +86,11 @@ def test_closing_names_verdict_reasons_and_paths(verdict):
     assert "too much remains" in text
     assert "a/adapter" in text
     assert "a/report.html" in text
+
+
+def test_closing_says_what_was_unlearned_too_far():
+    report = make_report(over_unlearned=make_over_unlearned("loss"))
+
+    text = printed(show.closing(Delivery(Path("a/adapter"), Path("a/report.html"), report), seconds=9.0))
+
+    assert "over-unlearned: by Loss and Exact memorization" in text

@@ -18,6 +18,8 @@ from core.domain.report import (
     MembershipResult,
     MembershipScore,
     MetricChange,
+    OverUnlearned,
+    OverUnlearnedScore,
     RetainThreshold,
     SetResult,
     Thresholds,
@@ -94,6 +96,15 @@ def make_membership(**changes: object) -> MembershipResult:
         },
     )
     return membership.model_copy(update=changes)
+
+
+def make_over_unlearned(*names: str) -> OverUnlearned:
+    """Return that these membership scores are below those of unseen texts, and a metric besides."""
+    scores = [
+        OverUnlearnedScore(name=name, kind=kind, auc=0.21, ci95=(0.13, 0.33), adjusted_p=0.001)
+        for name, kind in [*((name, "membership") for name in names), ("exact_memorization", "metric")]
+    ]
+    return OverUnlearned(scores=scores, num_asked=8)
 
 
 def make_forget_quality(**changes: object) -> ForgetQuality:

@@ -3,7 +3,7 @@ import yaml
 
 from core.domain.report import Verdict
 from core.packaging.model_card import render_card
-from tests.unit.core.packaging.reports import make_attack, make_outcome, make_report
+from tests.unit.core.packaging.reports import make_attack, make_outcome, make_over_unlearned, make_report
 
 
 def front_matter(card: str) -> dict[str, object]:
@@ -106,3 +106,10 @@ def test_limits_are_stated():
 
     assert "whoever serves the base model without it has the memory back" in card
     assert "- Paraphrases were not measured." in card
+
+
+def test_over_unlearning_is_said_below_the_verdict():
+    card = render_card(make_report(over_unlearned=make_over_unlearned("loss")))
+
+    assert "over-unlearned" in card.split("## Limits")[0]
+    assert "over-unlearned" not in render_card(make_report())

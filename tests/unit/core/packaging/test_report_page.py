@@ -26,6 +26,7 @@ from tests.unit.core.packaging.reports import (
     make_forget_quality,
     make_membership,
     make_outcome,
+    make_over_unlearned,
     make_report,
     make_set,
     make_undrawn_report,
@@ -138,6 +139,14 @@ def test_reasons_of_the_verdict_are_shown():
     text = _Page(render(make_undrawn_report(verdict=Verdict.DAMAGED, verdict_reasons=["utility fell"]))).text
 
     assert "utility fell" in text
+
+
+def test_over_unlearning_is_said_at_the_top_and_leaves_the_verdict():
+    page = render(make_undrawn_report(over_unlearned=make_over_unlearned("min_k_plus"), membership=make_membership()))
+
+    top = _Page(page.split("<main>")[1].split("</section>")[0] + "</section>").text
+    assert "over-unlearned: by Min-K%++ and Exact memorization" in top
+    assert "beyond chance among all 8 comparisons" in section(page, "Whether the texts can be recognised")
 
 
 def test_reason_for_an_absent_metric_is_shown_for_each_set(plain):

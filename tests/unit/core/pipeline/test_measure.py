@@ -1,10 +1,11 @@
 import math
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import torch
 
-from core.evaluation.evaluate import SetScores
+from core.evaluation.evaluate import MeasuredItem, SetScores
 from core.evaluation.truth_ratio import TruthRatio, TruthRatios
 from core.pipeline.measure import Measurement, compared
 
@@ -63,3 +64,29 @@ def test_truth_ratio_of_no_item_is_not_measured():
     empty = replace(with_log_ratios())
 
     assert compared(empty, empty).not_measured["truth_ratio"] == "there is no forget item"
+
+
+def with_exact_memorization(forget, holdout):
+    """A measurement of one metric on two sets."""
+    sets = {
+        name: SetScores(
+            num_items=len(values),
+            metrics={"exact_memorization": fmean(values)},
+            items=[MeasuredItem(f"{name}-{at}", {"exact_memorization": v}, {}, 5) for at, v in enumerate(values)],
+        )
+        for name, values in (("forget", forget), ("holdout", holdout))
+    }
+    return replace(with_log_ratios(), **sets)
+
+
+def test_texts_that_are_less_known_than_unseen_ones_are_found():
+    unseen = [0.2 + 0.01 * at for at in range(20)]
+    before, after = (with_exact_memorization([value] * 20, unseen) for value in (0.9, 0.0))
+
+    assert [score.name for score in compared(before, after).over_unlearned.scores] == ["exact_memorization"]
+    assert compared(before, before).over_unlearned.scores == []
+
+
+def test_over_unlearning_is_not_measured_without_a_holdout_set():
+    assert compared(with_log_ratios(), with_log_ratios()).over_unlearned is None
+    assert "no holdout set" in compared(with_log_ratios(), with_log_ratios()).not_measured["over_unlearned"]
