@@ -9,9 +9,21 @@ from core.backends.sql.base_model_repository import SqlBaseModelRepository
 from core.backends.sql.engine import open_engine
 from core.backends.sql.item_store import SqlItemStore
 from core.backends.sql.job_repository import SqlJobRepository
+from core.backends.sql.measurement_repository import SqlMeasurementRepository
+from core.backends.sql.worker_repository import SqlWorkerRepository
 from core.backends.storage.object_store import open_store
+from core.jobs.admission import Admission
 from core.jobs.attempt import Attempts
-from core.ports import ArtifactStore, BaseModelRepository, ItemStore, JobQueue, JobRepository
+from core.jobs.history import History
+from core.ports import (
+    ArtifactStore,
+    BaseModelRepository,
+    ItemStore,
+    JobQueue,
+    JobRepository,
+    MeasurementRepository,
+    WorkerRepository,
+)
 from worker.settings import WorkerSettings
 
 JOB_TASK = RUN_JOB
@@ -27,6 +39,8 @@ class Backends:
     items: ItemStore
     store: ArtifactStore
     queue: JobQueue
+    measurements: MeasurementRepository
+    workers: WorkerRepository
 
 
 def open_backends(settings: WorkerSettings) -> Backends:
@@ -47,6 +61,8 @@ def open_backends(settings: WorkerSettings) -> Backends:
             region=settings.s3_region,
         ),
         queue=CeleryJobQueue(celery),
+        measurements=SqlMeasurementRepository(engine),
+        workers=SqlWorkerRepository(engine),
     )
 
 
@@ -59,6 +75,11 @@ def attempts_of(settings: WorkerSettings, backends: Backends) -> Attempts:
         lease=settings.lease,
         max_attempts=settings.max_attempts,
     )
+
+
+def admission_of(backends: Backends) -> Admission:
+    """Return what tells whether there is memory for a job."""
+    return Admission(History(backends.measurements), backends.workers, utc_now)
 
 
 def utc_now() -> datetime:
