@@ -1,20 +1,19 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
 import torch
 from transformers import PreTrainedModel
 
-from core.data.corpus import Example
+from core.data.corpus import AnyItem, Example, ItemEncoder
 from core.domain.base_model import TextFormat
 from core.domain.errors import UnsupportedBaseModelError
-from core.domain.items import FactItem, PairItem
+from core.domain.items import FactItem, PairItem, TextItem
 from core.domain.report import AttackOutcome, AttackResult
-from core.evaluation.asked import Asked, asked_for
 from core.evaluation.attack import AttackScene, NoAttackError, drawn, leak, num_tokens, on_reference, result_of
 
 NAME = "prompts"
@@ -50,8 +49,8 @@ class PromptsBudget:
 class Prompts:
     """Ask for the items in other ways than they were unlearned in.
 
-    The completion is scored as ever, by teacher forcing; only what stands before it is new, and never holds it. A text
-    has its second half scored, with the first as the prompt.
+    The completion is scored as ever, by teacher forcing; only what stands before it is new, and never holds it. So is a
+    text, behind words that did not stand there: at the places where it was measured without them, whose limits hold.
 
     References:
         Lynch et al., 2024, https://arxiv.org/abs/2402.16835; Patil et al., ICLR 2024, https://arxiv.org/abs/2309.17410.
@@ -93,14 +92,13 @@ class Prompts:
         attempts = _Attempts([], [], {})
         for place, item in enumerate(drawn(scene.forget, at_most=self.budget.max_items, seed=self.budget.seed)):
             try:
-                asked = asked_for(item, scene.encode)
-                attempts.attacked.extend(self._prompts(scene, family, asked, place))
-                attempts.plain.append(asked.encode([asked.pair])[0])
+                attempts.attacked.extend(self._prompts(scene, family, item, place))
+                attempts.plain.append(scene.encode([item])[0])
             except NoAttackError as error:
                 attempts.missing[str(item.id)] = str(error)
         return attempts
 
-    def _prompts(self, scene: AttackScene, family: str, asked: Asked, place: int) -> list[Example]:
+    def _prompts(self, scene: AttackScene, family: str, item: AnyItem, place: int) -> list[Example]:
         """Return the prompts of a family that can be made for an item, with its completion behind them.
 
         Raises:
@@ -108,32 +106,32 @@ class Prompts:
         """
         match family:
             case "paraphrase":
-                made = _paraphrased(asked)
+                made = _paraphrased(scene.encode, item)
             case "prefix_injection":
-                made = _opened(asked)
+                made = _opened(scene.encode, item)
             case "few_shot":
-                made = self._few_shot(scene, asked, place)
+                made = self._few_shot(scene, item, place)
             case _:
-                made = _framed(asked)
+                made = _framed(scene.encode, item)
         examples = list(islice(made, self.budget.prompts))
         if not examples:
             raise NoAttackError("every such prompt holds the completion already, or is too long for the model")
         return examples
 
-    def _few_shot(self, scene: AttackScene, asked: Asked, place: int) -> Iterator[Example]:
+    def _few_shot(self, scene: AttackScene, item: AnyItem, place: int) -> Iterator[Example]:
         """Yield prompts behind other pairs, drawn anew for each; none of them gives the completion away."""
-        if asked.is_text:
+        if isinstance(item, TextItem):
             raise NoAttackError("a text has no prompt to show others of")
         if not scene.shots:
             raise NoAttackError("no other pairs were given to show")
-        completion = asked.pair.completion
-        usable = [shot for shot in scene.shots if not gives_away(f"{shot.prompt} {shot.completion}", completion)]
+        usable = [shot for shot in scene.shots if not gives_away(f"{shot.prompt} {shot.completion}", item.completion)]
         generator = torch.Generator().manual_seed(self.budget.seed * 1_000_003 + place)
         for _ in range(self.budget.prompts):
             order = torch.randperm(len(usable), generator=generator).tolist()
             shown = [_shown(usable[at], scene.encode.text_format) for at in order[: self.budget.shots]]
             # The last one stands next to the prompt; the first are dropped until the rest fits.
-            fitting = (_fitting(asked, "\n\n".join([*shown[start:], asked.pair.prompt])) for start in range(len(shown)))
+            prompts = ("\n\n".join([*shown[start:], item.prompt]) for start in range(len(shown)))
+            fitting = (_fitting(scene.encode, item, prompt) for prompt in prompts)
             yield from islice((example for example in fitting if example is not None), 1)
 
 
@@ -172,36 +170,57 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _paraphrased(asked: Asked) -> Iterator[Example]:
-    if asked.is_text or not asked.pair.paraphrased_prompts:
+def _paraphrased(encode: ItemEncoder, item: AnyItem) -> Iterator[Example]:
+    if isinstance(item, TextItem) or not item.paraphrased_prompts:
         raise NoAttackError("the item has no paraphrased_prompts")
-    fitting = (_fitting(asked, prompt) for prompt in asked.pair.paraphrased_prompts)
-    return (example for example in fitting if example is not None)
+    return _present(_fitting(encode, item, prompt) for prompt in item.paraphrased_prompts)
 
 
-def _opened(asked: Asked) -> Iterator[Example]:
-    """Yield a pair's replies that begin as a willing one does; a text has the opening before its first half."""
-    if asked.is_text:
-        fitting = (_fitting(asked, f"{opening}\n{asked.pair.prompt}") for opening in OPENINGS)
-    else:
-        fitting = (_fitting(asked, asked.pair.prompt, opening=opening) for opening in OPENINGS)
-    return (example for example in fitting if example is not None)
+def _opened(encode: ItemEncoder, item: AnyItem) -> Iterator[Example]:
+    """Return a pair's replies that begin as a willing one does; a text stands behind the opening."""
+    if isinstance(item, TextItem):
+        return _present(_behind(encode, item, opening) for opening in OPENINGS)
+    return _present(_fitting(encode, item, item.prompt, opening=opening) for opening in OPENINGS)
 
 
-def _framed(asked: Asked) -> Iterator[Example]:
-    fitting = (_fitting(asked, f"{frame}\n{asked.pair.prompt}") for frame in FRAMES)
-    return (example for example in fitting if example is not None)
+def _framed(encode: ItemEncoder, item: AnyItem) -> Iterator[Example]:
+    if isinstance(item, TextItem):
+        return _present(_behind(encode, item, frame) for frame in FRAMES)
+    return _present(_fitting(encode, item, f"{frame}\n{item.prompt}") for frame in FRAMES)
 
 
-def _fitting(asked: Asked, prompt: str, *, opening: str = "") -> Example | None:
+def _present(examples: Iterable[Example | None]) -> Iterator[Example]:
+    return (example for example in examples if example is not None)
+
+
+def _fitting(encode: ItemEncoder, item: PairItem | FactItem, prompt: str, *, opening: str = "") -> Example | None:
     """Return the item behind another prompt, None where that says the completion or is too long for the model."""
-    if gives_away(f"{prompt} {opening}", asked.pair.completion):
+    if gives_away(f"{prompt} {opening}", item.completion):
         return None
-    pair = asked.pair.model_copy(update={"prompt": prompt})
+    pair = item.model_copy(update={"prompt": prompt})
     try:
-        return asked.encode.opened(pair, opening) if opening else asked.encode([pair])[0]
+        return encode.opened(pair, opening) if opening else encode([pair])[0]
     except UnsupportedBaseModelError:
         return None
+
+
+def _behind(encode: ItemEncoder, item: TextItem, words: str) -> Example | None:
+    """Return the text behind some words, None where these say it or both are too long for the model.
+
+    Scored are no more of its places than without the words: then nothing precedes a text's first token, unless the
+    tokenizer begins every text with one of its own.
+    """
+    if gives_away(words, item.text):
+        return None
+    # Without validation, whose errors would quote the text; and without the base model's text format.
+    pair = PairItem.model_construct(id=item.id, prompt=f"{words}\n", completion=item.text)
+    try:
+        (example,) = replace(encode, text_format=TextFormat(ends_with_eos=False))([pair])
+        (plain,) = encode([item])
+    except UnsupportedBaseModelError:
+        return None
+    end = len(example.tokens) - example.num_trailing
+    return replace(example, first_label=end - min(len(example.answer), len(plain.answer)), prompted=False)
 
 
 def _shown(shot: PairItem | FactItem, text_format: TextFormat) -> str:

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
 from core.data.corpus import ItemEncoder
 from core.domain.base_model import TextFormat
@@ -37,7 +38,8 @@ def chat_encoder():
 
 
 def completion_of(item):
-    return item.completion if not isinstance(item, TextItem) else item.text[len(item.text) // 2 + 2 :]
+    """What is scored; of a text all but its first token, which is a letter here and nothing precedes."""
+    return item.completion if not isinstance(item, TextItem) else item.text[1:]
 
 
 @pytest.mark.parametrize("encode", [ENCODE, chat_encoder()], ids=["separator", "chat"])
@@ -75,15 +77,42 @@ def test_an_opening_stands_in_the_turn_of_the_assistant():
     assert found == [f"<|user|>Code 1 is<|end|><|assistant|>{opening}" for opening in OPENINGS]
 
 
-def test_a_text_has_its_second_half_scored_behind_the_first():
+def test_a_text_stands_behind_the_words_and_is_scored_where_it_was_measured():
     whole = text(4).text
     opened = [found for found in attempts("prefix_injection") if found[0] == "text-4"]
     framed = [found for found in attempts("role_play") if found[0] == "text-4"]
 
     for (_, read, scored), words in zip([*opened, *framed], [*OPENINGS, *FRAMES], strict=True):
-        assert read.startswith(f"{words}\nNote 4 says")
-        assert read.removeprefix(f"{words}\n") + scored == whole
-        assert 0.3 < len(scored) / len(whole) < 0.7
+        assert read == f"{words}\n{whole[0]}"
+        assert scored == whole[1:]
+
+
+def test_a_text_is_scored_as_a_whole_where_each_text_begins_with_a_token_of_its_own():
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 256)]
+    )
+    whole = text(4).text
+
+    found = attempts("role_play", forget=[text(4)], encode=ItemEncoder(tokenizer, TextFormat(), 256))
+
+    assert [scored for _, _, scored in found] == [whole] * 4
+
+
+def test_a_text_is_shown_beside_what_it_was_measured_with():
+    attacked = scene(forget=[text(4), text(5)])
+
+    results = {result.variant: result for result in Prompts()(attacked)}
+
+    assert results["role_play"].unattacked == leak(attacked.model, ENCODE([text(4), text(5)]), pad_id=256)
+
+
+def test_words_that_are_the_text_itself_do_not_stand_before_it():
+    told = TextItem(id="told", text=OPENINGS[1])
+
+    assert [read for _, read, _ in attempts("prefix_injection", forget=[told])] == [
+        f"{opening}\n{told.text[0]}" for opening in OPENINGS if opening != OPENINGS[1]
+    ]
 
 
 def test_few_shot_shows_other_pairs_in_the_format_of_the_model():
@@ -152,7 +181,6 @@ def test_a_completion_that_stands_by_itself_is_always_found(completion, before, 
                 "few_shot": "a text has no prompt to show others of",
             },
         ),
-        (TextItem(id="a", text="a"), dict.fromkeys(FAMILIES, "the text is too short to be cut in two")),
         (
             PairItem(id="a", prompt="Say yes.", completion="Yes"),
             {
