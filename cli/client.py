@@ -70,6 +70,39 @@ class SubmittedView(BaseModel):
     status: str
 
 
+class RangeView(BaseModel):
+    """A duration in seconds or a size in bytes as the API shows it, as far as it is known."""
+
+    model_config = _READS
+    low: float | None
+    likely: float | None
+    high: float | None
+
+
+class BasisView(BaseModel):
+    """What an estimate was made from as the API shows it."""
+
+    model_config = _READS
+    measurements: int
+    device: str
+    same_base_model: bool
+    same_method_and_policy: bool
+
+
+class EstimateView(BaseModel):
+    """An estimate as the API shows it."""
+
+    model_config = _READS
+    duration_seconds: RangeView | None
+    peak_memory_bytes: RangeView | None
+    device_memory_bytes: int | None
+    queue_wait_seconds: float | None
+    steps: int | None
+    stages: dict[str, float]
+    based_on: BasisView | None
+    absent: dict[str, str]
+
+
 class ProbedItemView(BaseModel):
     """An item of a probe as the API shows it."""
 
@@ -153,6 +186,10 @@ class ApiClient:
     def submit(self, body: Mapping[str, object]) -> SubmittedView:
         """File a deletion request."""
         return SubmittedView.model_validate_json(self._send("POST", "/v1/deletion-requests", body))
+
+    def estimate(self, body: Mapping[str, object]) -> EstimateView:
+        """Ask what a deletion request would take; nothing is filed."""
+        return EstimateView.model_validate_json(self._send("POST", "/v1/estimates", body))
 
     def job(self, job_id: str) -> JobView:
         """Return the job as it stands."""

@@ -19,11 +19,12 @@ from cli.composition import open_backends, utc_now
 from cli.demo.run import demo
 from cli.deployment import Deployment, environment_at
 from cli.errors import CommandError, OutcomeUnknownError
-from cli.items import read_items, without_absent
+from cli.items import read_items
 from cli.policies import policies
 from cli.probe import probe
 from cli.registration import Registration, register
 from cli.serve import serve as serve_stack
+from cli.submit import submit
 from cli.watch import watch as watch_job
 from core.domain.api_key import mint
 from core.domain.catalog import DEFAULT_METHOD, METHOD_OPTIONS
@@ -38,6 +39,7 @@ commands.add_typer(models, name="models")
 commands.command()(demo)
 commands.command()(policies)
 commands.command()(probe)
+commands.command()(submit)
 console = Console()
 
 DataDir = Annotated[
@@ -197,31 +199,6 @@ def list_methods(
 
 
 @commands.command()
-def submit(
-    forget: Annotated[Path, typer.Argument(help="JSON lines of items to forget.")],
-    base_model: Annotated[str, typer.Option()],
-    retain: Annotated[Path | None, typer.Option(help="JSON lines of items to keep.")] = None,
-    method: Annotated[str | None, typer.Option(help='Method and options as JSON: {"name": "loku", "r": 32}')] = None,
-    policy: Annotated[str | None, typer.Option(help="fast, standard or strict; `lethe policies` shows them.")] = None,
-    external_id: Annotated[str | None, typer.Option(help="Your own name for this request.")] = None,
-    url: Url = None,
-    key: Key = None,
-) -> None:
-    """File a deletion request and print its id and its job's."""
-    body: dict[str, object] = {"base_model": base_model, "forget": without_absent(read_items(forget))}
-    if retain is not None:
-        body["retain"] = without_absent(read_items(retain))
-    if method is not None:
-        body["method"] = _json(method)
-    if policy is not None:
-        body["policy"] = policy
-    if external_id is not None:
-        body["external_id"] = external_id
-    submitted = open_client(url=url, key=key).submit(body)
-    print(submitted.id, submitted.job_id)
-
-
-@commands.command()
 def watch(job_id: str, url: Url = None, key: Key = None) -> None:
     """Follow a job until it ends.
 
@@ -267,10 +244,3 @@ def _own_defaults(method: str) -> str:
     own = METHOD_OPTIONS[method]().model_dump(mode="json")
     different = {name: value for name, value in own.items() if name != "name" and plain.get(name) != value}
     return json.dumps(different)[1:-1]
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as malformed:
-        raise CommandError("--method is no JSON") from malformed
