@@ -95,7 +95,7 @@ def _parts(
         encode(items),
         pad_id=base.pad_id,
         metrics=metrics,
-        max_decoded_items=MAX_ROWS,
+        max_decoded_tokens=None,
         decode=text_decoder(base.tokenizer),
     )
     truth = truth_ratios(model, items, encode, pad_id=base.pad_id)

@@ -2,6 +2,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -10,14 +11,15 @@ from transformers import PreTrainedModel
 from core.data.corpus import Example
 from core.domain.report import ItemResult, MetricChange, SetResult
 from core.evaluation.bootstrap import MIN_ITEMS, metric_interval
-from core.evaluation.greedy_continuations import greedy_continuations
+from core.evaluation.greedy_continuations import greedy_continuations, num_continued
 from core.evaluation.metric import Evidence, Metric, Texts, UndefinedMetricError
 from core.evaluation.metrics import METRICS
 from core.evaluation.scored_items import ItemScores, score_items
 from core.evaluation.text_decoder import TextDecoder
 
-# Decoding an item that is not memorised costs some hundred times its teacher-forced pass, so it is done on a sample.
-MAX_DECODED_ITEMS = 32
+# Decoding an item that is not memorised costs some hundred times its teacher-forced pass, and grows with the square of
+# its length, so it is done on a sample. This is enough for 49 items of 20 tokens, or for 6 of 50.
+MAX_DECODED_TOKENS = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def evaluate(
     *,
     pad_id: int,
     metrics: Mapping[str, Metric] = METRICS,
-    max_decoded_items: int = MAX_DECODED_ITEMS,
+    max_decoded_tokens: int | None = MAX_DECODED_TOKENS,
     seed: int = 0,
     with_spread: bool = False,
     decode: TextDecoder | None = None,
@@ -62,17 +64,18 @@ def evaluate(
         examples: the set, possibly empty.
         pad_id: any token; padding is masked.
         metrics: what to measure, by name.
-        max_decoded_items: metrics that read what the model writes are measured on at most so many items, drawn by
-            ``seed``; the same ones for every model.
+        max_decoded_tokens: metrics that read what the model writes are measured on items drawn by ``seed`` until the
+            next one could exceed so many decoded tokens, for continuations and for texts each; None: on all. How many
+            an item takes at most follows from its length, so that it is the same items for every model.
         seed: of that sample.
         with_spread: whether the scores shall hold what membership inference asks for.
         decode: turns what the model writes into text; without it the metrics of words are absent.
     """
     scores = score_items(model, examples, pad_id=pad_id, with_spread=with_spread)
-    decoded = _decoded(model, examples, scores, metrics, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
+    decoded = _decoded(model, examples, scores, metrics, pad_id=pad_id, at_most=max_decoded_tokens, seed=seed)
     texts = {}
     if decode is not None and any(metric.shortest_continuation == "texts" for metric in metrics.values()):
-        texts = _texts(model, examples, scores, decode, pad_id=pad_id, at_most=max_decoded_items, seed=seed)
+        texts = _texts(model, examples, scores, decode, pad_id=pad_id, at_most=max_decoded_tokens, seed=seed)
     evidence = [Evidence(item, decoded.get(place), texts.get(place)) for place, item in enumerate(scores)]
     items = [_measured(item, metrics) for item in evidence]
     return SetScores(num_items=len(examples), metrics=_aggregates(items, metrics), items=items, scores=scores)
@@ -108,12 +111,21 @@ def compare(before: SetScores, after: SetScores, reference: SetScores | None = N
     )
 
 
-def _sample(places: Sequence[int], *, at_most: int, seed: int) -> list[int]:
-    """Return some of the places in their order, always the same for the same arguments."""
-    if at_most >= len(places):
-        return list(places)
-    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed))[:at_most]
-    return [places[at] for at in sorted(order.tolist())]
+def _sample(tokens: Mapping[int, int], *, at_most: int | None, seed: int) -> list[int]:
+    """Return some of the places in their order, always the same for the same arguments.
+
+    They are taken in a drawn order until one does not fit, and not further: to go on with those that do would be to
+    choose the short ones. Only those that could not be taken in any order are passed over.
+
+    Args:
+        tokens: by place, how many are decoded at most.
+        at_most: of the sum.
+        seed: of the order.
+    """
+    places = [place for place in tokens if at_most is None or tokens[place] <= at_most]
+    order = [places[at] for at in torch.randperm(len(places), generator=torch.Generator().manual_seed(seed)).tolist()]
+    spent = accumulate(tokens[place] for place in order)
+    return sorted(place for place, so_far in zip(order, spent, strict=True) if at_most is None or so_far <= at_most)
 
 
 def _decoded(
@@ -123,7 +135,7 @@ def _decoded(
     metrics: Mapping[str, Metric],
     *,
     pad_id: int,
-    at_most: int,
+    at_most: int | None,
     seed: int,
 ) -> dict[int, Sequence[Tensor]]:
     """Return the continuations of a sample of the items that are long enough to have one."""
@@ -131,7 +143,9 @@ def _decoded(
     shortest = min(lengths, default=None)
     if shortest is None:
         return {}
-    long_enough = [place for place, item in enumerate(scores) if len(item) >= shortest]
+    long_enough = {
+        place: num_continued(len(item), shortest=shortest) for place, item in enumerate(scores) if len(item) >= shortest
+    }
     places = _sample(long_enough, at_most=at_most, seed=seed)
     some, their = [examples[place] for place in places], [scores[place] for place in places]
     return dict(zip(places, greedy_continuations(model, some, their, shortest=shortest, pad_id=pad_id), strict=True))
@@ -144,11 +158,12 @@ def _texts(
     decode: TextDecoder,
     *,
     pad_id: int,
-    at_most: int,
+    at_most: int | None,
     seed: int,
 ) -> dict[int, Texts]:
     """Return what the model writes after the prompt of a sample of the items that have one."""
-    places = _sample([place for place, item in enumerate(scores) if item.prompted], at_most=at_most, seed=seed)
+    prompted = {place: len(item) for place, item in enumerate(scores) if item.prompted}
+    places = _sample(prompted, at_most=at_most, seed=seed)
     some, their = [examples[place] for place in places], [scores[place] for place in places]
     written = greedy_continuations(model, some, their, shortest=None, pad_id=pad_id)
     return {

@@ -56,6 +56,15 @@ def greedy_continuations(
     ]
 
 
+def num_continued(num_tokens: int, *, shortest: int) -> int:
+    """Return how many tokens are decoded at most to continue the prefixes of an item of so many content tokens.
+
+    All of them where every prediction is wrong, ``m + (m - 1) + ... + shortest``; none where each is right.
+    """
+    starts = num_tokens - shortest + 1
+    return starts * (num_tokens + shortest) // 2 if starts > 0 else 0
+
+
 def _last_start(scores: ItemScores, *, shortest: int | None) -> int:
     """Return the number of content tokens in the longest prefix that is continued, negative where there is none."""
     return 0 if shortest is None else len(scores) - shortest

@@ -18,7 +18,7 @@ from core.domain.report import (
     OverUnlearned,
     SetResult,
 )
-from core.evaluation.evaluate import MAX_DECODED_ITEMS, SetScores, compare, evaluate
+from core.evaluation.evaluate import MAX_DECODED_TOKENS, SetScores, compare, evaluate
 from core.evaluation.exposure import Exposures, exposures
 from core.evaluation.forget_quality import forget_quality
 from core.evaluation.membership import inference
@@ -36,7 +36,7 @@ from core.packaging.verify import logits_of, probe_rows
 from core.pipeline.sets import EncodedSets
 
 # Each forget item should have its own EL_n; past this, decoding would cost more than the training that it judges.
-MAX_DECODED_FORGET_ITEMS = 128
+MAX_DECODED_FORGET_TOKENS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Measure:
         """
         sets = self.sets
         probe_ids = probe_rows(base.model, seed=self.seed)
-        forget = self._set(base, sets.forget, max_decoded_items=MAX_DECODED_FORGET_ITEMS)
+        forget = self._set(base, sets.forget, max_decoded_tokens=MAX_DECODED_FORGET_TOKENS)
         holdout = self._set(base, sets.holdout) if sets.holdout else None
         return Measurement(
             forget=forget,
@@ -105,14 +105,14 @@ class Measure:
         return found
 
     def _set(
-        self, base: BaseModel, examples: Sequence[Example], *, max_decoded_items: int = MAX_DECODED_ITEMS
+        self, base: BaseModel, examples: Sequence[Example], *, max_decoded_tokens: int = MAX_DECODED_TOKENS
     ) -> SetScores:
         found = evaluate(
             base.model,
             examples,
             pad_id=base.pad_id,
             metrics={name: METRICS[name] for name in self.policy.metrics},
-            max_decoded_items=max_decoded_items,
+            max_decoded_tokens=max_decoded_tokens,
             with_spread=self.policy.membership,
             decode=text_decoder(base.tokenizer),
         )

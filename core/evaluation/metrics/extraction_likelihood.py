@@ -42,7 +42,7 @@ class ExtractionLikelihood:
         if len(target) < self.n:
             raise UndefinedMetricError(f"the item has fewer than {self.n} content tokens")
         if evidence.continuations is None:
-            raise UndefinedMetricError("the item is not in the sample for which continuations were generated")
+            raise UndefinedMetricError("not in the sample of items that the bound on decoded tokens is enough for")
         # An n-gram occurs in the rest from i on exactly if its last occurrence starts there: one table for all i.
         last_start = {gram: start for start, gram in enumerate(_ngrams(target, self.n))}
         wanted = evidence.continuations[: len(target) - self.n + 1]  # another metric may have asked for shorter ones

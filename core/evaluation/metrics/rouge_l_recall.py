@@ -35,7 +35,9 @@ class RougeLRecall:
         if not evidence.scores.prompted:
             raise UndefinedMetricError("a text has no prompt to be continued")
         if evidence.texts is None:
-            raise UndefinedMetricError("what the model writes after this item's prompt was not decoded")
+            raise UndefinedMetricError(
+                "not decoded: not in the sample of items that the bound on decoded tokens is enough for"
+            )
         if not _WORD.search(evidence.texts.true.lower()):
             raise UndefinedMetricError("the completion has no word of Latin letters or digits")
         return float(_SCORER.score(evidence.texts.true, evidence.texts.predicted)["rougeL"].recall)

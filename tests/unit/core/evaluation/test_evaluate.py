@@ -71,29 +71,62 @@ def decoded(scores):
     return tuple(item.id for item in scores.items if "extraction_likelihood" in item.values)
 
 
+def tokens_of(example):
+    """What continuing each prefix that leaves ten tokens takes where every prediction is wrong, one by one."""
+    m = len(example.answer)
+    return sum(m - start for start in range(m + 1) if m - start >= 10)
+
+
 def test_sample_is_the_same_for_every_model_when_capped(gpt_neo, examples):
     other = copy.deepcopy(gpt_neo)
+    with torch.no_grad():
+        other.get_output_embeddings().weight.mul_(-1.0)
 
-    first = evaluate(gpt_neo, examples, pad_id=0, max_decoded_items=3, seed=1)
-    second = evaluate(other, examples, pad_id=0, max_decoded_items=3, seed=1)
+    first = evaluate(gpt_neo, examples, pad_id=0, max_decoded_tokens=150, seed=1)
+    second = evaluate(other, examples, pad_id=0, max_decoded_tokens=150, seed=1)
 
-    assert len(decoded(first)) == 3
+    assert first.values("extraction_strength") != second.values("extraction_strength")
+    assert 0 < len(decoded(first)) < sum(tokens_of(example) > 0 for example in examples)
     assert decoded(first) == decoded(second)
 
 
 def test_sample_differs_by_seed(gpt_neo, examples):
-    found = {decoded(evaluate(gpt_neo, examples, pad_id=0, max_decoded_items=3, seed=seed)) for seed in range(5)}
+    found = {decoded(evaluate(gpt_neo, examples, pad_id=0, max_decoded_tokens=150, seed=seed)) for seed in range(5)}
 
     assert len(found) > 1
 
 
-def test_decoding_is_capped_among_the_items_that_are_long_enough(gpt_neo, examples):
-    found = evaluate(gpt_neo, examples, pad_id=0, max_decoded_items=2)
+@pytest.mark.parametrize("at_most", [9, 10, 60, 150, 400, 10_000, None])
+def test_no_more_tokens_are_decoded_than_allowed_and_none_could_be_added_in_the_order_of_the_draw(
+    gpt_neo, examples, at_most
+):
+    found = decoded(evaluate(gpt_neo, examples, pad_id=0, max_decoded_tokens=at_most, seed=3))
 
-    assert len(found.values("extraction_likelihood")) == 2
+    costs = {example.id: tokens_of(example) for example in examples if tokens_of(example)}
+    if at_most is None:
+        assert set(found) == costs.keys()
+        return
+    fitting = [name for name, cost in costs.items() if cost <= at_most]
+    order = torch.randperm(len(fitting), generator=torch.Generator().manual_seed(3)).tolist()
+    taken = []
+    for at in order:
+        if sum(costs[name] for name in [*taken, fitting[at]]) > at_most:
+            break
+        taken.append(fitting[at])
+    assert set(found) == set(taken)
+
+
+def test_items_that_the_bound_is_not_enough_for_are_absent_with_the_reason(gpt_neo, examples):
+    longest = max(tokens_of(example) for example in examples)
+    found = evaluate(gpt_neo, examples, pad_id=0, max_decoded_tokens=longest - 1)
+
+    num_decoded = len(decoded(found))
+    change = compare(found, found).metrics["extraction_likelihood"]
+    assert 0 < num_decoded < 7
+    assert (change.n, change.before_ci95) == (num_decoded, None)
+    assert change.before == pytest.approx(sum(found.values("extraction_likelihood")) / num_decoded)
     assert len(found.values("extraction_strength")) == 8
-    assert compare(found, found).metrics["extraction_likelihood"].n == 2
-    assert "sample" in compare(found, found).absent["extraction_likelihood"]
+    assert "bound on decoded tokens" in compare(found, found).absent["extraction_likelihood"]
 
 
 def words(tokens):
@@ -113,12 +146,14 @@ def test_words_are_compared_when_there_is_a_decoder(gpt_neo, examples):
         assert item.values["rouge_l_recall"] == METRICS["rouge_l_recall"].of_item(Evidence(scores, texts=texts))
 
 
-def test_words_are_compared_for_as_many_items_as_are_decoded_and_never_for_texts(gpt_neo, examples):
+def test_words_are_compared_for_as_many_tokens_as_are_decoded_and_never_for_texts(gpt_neo, examples):
     mixed = [dataclasses.replace(example, prompted=place > 2) for place, example in enumerate(examples)]
 
-    found = evaluate(gpt_neo, mixed, pad_id=0, decode=words, max_decoded_items=4)
+    found = evaluate(gpt_neo, mixed, pad_id=0, decode=words, max_decoded_tokens=50)
 
-    assert len(found.values("rouge_l_recall")) == 4
+    having = [example for example, item in zip(mixed, found.items, strict=True) if "rouge_l_recall" in item.values]
+    assert 0 < len(having) < 5
+    assert sum(len(example.answer) for example in having) <= 50
     assert [item.absent["rouge_l_recall"] for item in found.items[:3]] == ["a text has no prompt to be continued"] * 3
 
 

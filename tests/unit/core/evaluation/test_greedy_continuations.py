@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.evaluation.greedy_continuations import greedy_continuations
+from core.evaluation.greedy_continuations import greedy_continuations, num_continued
 from core.evaluation.scored_items import score_items
 
 SHAPES = st.lists(
@@ -98,3 +98,10 @@ def test_item_without_a_long_enough_rest_has_no_continuation(gpt_neo, make_examp
         [],
         slow_continuations(gpt_neo, make_example(6), shortest=5),
     ]
+
+
+@pytest.mark.parametrize("shortest", [1, 3, 10])
+def test_tokens_to_decode_are_those_of_each_prefix_that_is_continued(shortest):
+    for num_tokens in range(30):
+        one_by_one = sum(num_tokens - start for start in range(num_tokens) if num_tokens - start >= shortest)
+        assert num_continued(num_tokens, shortest=shortest) == one_by_one

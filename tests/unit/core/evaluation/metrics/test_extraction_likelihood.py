@@ -72,7 +72,7 @@ def test_item_that_is_too_short_has_no_value(evidence):
 
 
 def test_item_that_nothing_was_generated_for_has_no_value(evidence):
-    with pytest.raises(UndefinedMetricError, match="sample"):
+    with pytest.raises(UndefinedMetricError, match="bound on decoded tokens"):
         ExtractionLikelihood(n=1).of_item(evidence("11"))
 
 
