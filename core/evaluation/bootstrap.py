@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from core.evaluation.metric import Metric
 
@@ -19,16 +20,22 @@ def bootstrap_interval(values: Sequence[float], *, seed: int) -> tuple[float, fl
     References:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
     """
-    sample = torch.tensor(values, dtype=torch.float64)  # (n,)
+    return _edges(_resampled_means(values, torch.Generator().manual_seed(seed)))
+
+
+def difference_interval(ours: Sequence[float], theirs: Sequence[float], *, seed: int) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the difference of two means, over draws of either's items.
+
+    Args:
+        ours: at least one value.
+        theirs: of other items, whose mean is taken from that of ours.
+        seed: of the resamples.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 8.3.
+    """
     generator = torch.Generator().manual_seed(seed)
-    means = torch.cat(
-        [
-            sample[torch.randint(len(sample), (100, len(sample)), generator=generator)].mean(dim=1)
-            for _ in range(RESAMPLES // 100)
-        ]
-    )
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return low, high
+    return _edges(_resampled_means(ours, generator) - _resampled_means(theirs, generator))
 
 
 def metric_interval(
@@ -49,6 +56,19 @@ def metric_interval(
     for _ in range(_SLOW_RESAMPLES):
         drawn = torch.randint(len(values), (len(values),), generator=generator).tolist()
         resampled.append(metric.of_set([values[at] for at in drawn], num_tokens=[num_tokens[at] for at in drawn]))
-    edges = torch.tensor([0.025, 0.975], dtype=torch.float64)
-    low, high = torch.tensor(resampled, dtype=torch.float64).quantile(edges).tolist()
+    return _edges(torch.tensor(resampled, dtype=torch.float64))
+
+
+def _resampled_means(values: Sequence[float], generator: torch.Generator) -> Tensor:
+    sample = torch.tensor(values, dtype=torch.float64)  # (n,)
+    return torch.cat(
+        [
+            sample[torch.randint(len(sample), (100, len(sample)), generator=generator)].mean(dim=1)
+            for _ in range(RESAMPLES // 100)
+        ]
+    )
+
+
+def _edges(resampled: Tensor) -> tuple[float, float]:
+    low, high = resampled.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high

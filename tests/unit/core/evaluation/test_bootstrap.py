@@ -1,12 +1,12 @@
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean, median, pstdev
 from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluation.bootstrap import bootstrap_interval, metric_interval
+from core.evaluation.bootstrap import bootstrap_interval, difference_interval, metric_interval
 from core.evaluation.metrics import METRICS
 
 VALUES = [0.0, 0.1, 0.1, 0.3, 0.4, 0.4, 0.6, 1.0]
@@ -55,3 +55,20 @@ def test_interval_of_another_aggregate_is_of_its_own_resamples_even_where_it_equ
 
     assert set(found) <= {0.0, 0.25, 0.5, 0.75, 1.0}
     assert found != bootstrap_interval(symmetric, seed=0)
+
+
+def test_interval_of_the_difference_to_a_constant_is_that_of_the_mean_moved_by_it():
+    low, high = bootstrap_interval(VALUES, seed=0)
+
+    assert difference_interval(VALUES, [0.25] * 3, seed=0) == pytest.approx((low - 0.25, high - 0.25))
+
+
+def test_interval_of_a_difference_is_as_wide_as_both_sides_vary_together():
+    """Against the normal approximation, which holds for means of many values."""
+    ours, theirs = VALUES * 50, [0.0, 1.0] * 100
+    variance = sum(pstdev(values) ** 2 / len(values) for values in (ours, theirs))
+
+    low, high = difference_interval(ours, theirs, seed=0)
+
+    assert (low + high) / 2 == pytest.approx(fmean(ours) - fmean(theirs), abs=0.002)
+    assert high - low == pytest.approx(2 * 1.96 * variance**0.5, rel=0.03)
