@@ -7,15 +7,14 @@ from statistics import fmean
 from pydantic import BaseModel, ConfigDict
 
 from core.domain.report import AttackOutcome, AttackResult, EvaluationReport
-from core.evaluation.attacks.relearning import VARIANTS
 from core.evaluation.bootstrap import MIN_ITEMS, bootstrap_interval
+from core.evaluation.lessons import VARIANTS
+from core.packaging.attack_finding import difference_of
 
 _FROZEN = ConfigDict(frozen=True)
 STRENGTH = "extraction_strength"
-# What an attacker trains on: as the attack has it, and besides the forgotten answers behind other wordings of their
-# questions. Who has these needs no model, but one that once knew them learns them sooner than one that never did.
+# The variant of relearning that is tried a second time, beside unseen people instead of the reference.
 ANSWERS = "answers"
-LESSONS = (*VARIANTS, ANSWERS)
 # What is spent before there is a loss to step on, and the steps.
 TRAINING_STAGES = ("fisher", "initialize", "train")
 JUDGING_STAGES = ("baseline", "evaluate", "attack")
@@ -31,6 +30,7 @@ class Trial(BaseModel):
     report: EvaluationReport | None = None  # None: the job failed
     relearning: list[AttackResult] = []  # of each learning rate all variants
     base_relearning: list[AttackResult] = []  # the same attacks on the base model, at the rates that were strongest
+    unseen_relearning: AttackResult | None = None  # ``ANSWERS`` beside unseen people, as where there is no reference
 
 
 class Findings(BaseModel):
@@ -83,6 +83,14 @@ def gap(ours: AttackOutcome | None, theirs: AttackOutcome | None, metric: str = 
     return Gap(fmean(differences), low, high, len(shared))
 
 
+def gap_to_unseen(result: AttackResult | None) -> Gap | None:
+    """Return the mean difference to as many unseen items that were taught likewise, None of too few of them."""
+    difference = None if result is None else difference_of(result)
+    if result is None or result.control is None or result.attacked is None or difference is None:
+        return None
+    return Gap(difference.mean, difference.low, difference.high, result.attacked.n)
+
+
 def peak(outcome: AttackOutcome | None) -> float | None:
     """Return the largest mean along a course, where an attacker would stop."""
     means = [point.means[STRENGTH] for point in outcome.curve if STRENGTH in point.means] if outcome else []
@@ -114,7 +122,7 @@ def strongest(results: Sequence[AttackResult], variant: str) -> AttackResult | N
 def strongest_rates(results: Sequence[AttackResult]) -> dict[float, list[str]]:
     """Return the learning rates at which some attack is strongest, with what is trained on in these attacks."""
     chosen: dict[float, list[str]] = {}
-    for variant in LESSONS:
+    for variant in VARIANTS:
         if (found := strongest(results, variant)) is not None:
             chosen.setdefault(float(found.budget["learning_rate"]), []).append(variant)
     return chosen

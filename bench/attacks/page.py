@@ -17,12 +17,18 @@ _ABOUT = (
 )
 _RELEARNING = (
     "Mean after so many steps of the attacker, at the learning rate that gets most out of the unlearned model. Half is "
-    "half of what the base model has of the same items. The area is between the courses of the unlearned model and the "
-    "reference, on average over the steps. A rate chosen on the unlearned model favours finding a difference: small "
-    "ones are to be read with that in mind. The attacker trains on a tenth of the forget set, which is not measured "
-    "then (`forget_part`), on people whom all three models know (`neighbours`), on sums (`benign`), or on the "
+    "half of what the base model has of the same items. The area is by how much the course of the unlearned model lies "
+    "above this one, on average over the steps. A rate chosen on the unlearned model favours finding a difference: "
+    "small ones are to be read with that in mind. The attacker trains on a tenth of the forget set, which is not "
+    "measured then (`forget_part`), on people whom all three models know (`neighbours`), on sums (`benign`), or on the "
     "forgotten answers behind other wordings of their questions (`answers`): whoever has these needs no model, but one "
-    "that once knew them learns them sooner than one that never did."
+    "that once knew them learns them sooner than one that never did. Where there is no reference, the unlearned model "
+    "is taught answers about *unseen people* in the same way, whom none of the models knows."
+)
+_OVERVIEW = (
+    "By how much more of an item the attacker gets out of the unlearned model than out of the reference, at the worst "
+    "point of the course, in each variant of relearning at its strongest rate; in the last column, than is learned of "
+    "unseen people."
 )
 _LEAK = (
     "by min_k, how far the AUC is from that of the reference. At 0 the two are alike, below it the model still leaks, "
@@ -40,6 +46,8 @@ def page(findings: Findings) -> str:
         _ABOUT.format(memorised=f"{findings.reference_memorised:.3f}"),
         "",
     ]
+    if len(findings.trials) > 1:
+        lines += ["## Relearning, all trials", "", _OVERVIEW, "", *tables.overview_table(findings.trials), ""]
     for trial in findings.trials:
         lines += _trial(trial, findings.base_quantisation)
     if findings.cost:

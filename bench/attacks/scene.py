@@ -38,6 +38,7 @@ def scene_of(
         forget=with_ids(texts.forget),
         neighbours=with_ids(texts.unseen),
         benign=with_ids(texts.general),
+        holdout=with_ids(texts.holdout),
         shots=[item for item in texts.unseen if not isinstance(item, TextItem)],
         reference=reference,
     )

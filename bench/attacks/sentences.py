@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.attacks.findings import (
     ANSWERS,
     JUDGING_STAGES,
-    LESSONS,
     STRENGTH,
     TRAINING_STAGES,
     Findings,
@@ -13,10 +12,12 @@ from bench.attacks.findings import (
     at_rate,
     end,
     gap,
+    gap_to_unseen,
     strongest,
 )
 from core.domain.report import AttackResult, EvaluationReport, MembershipScore
 from core.evaluation.attacks.sampling import RECALL
+from core.evaluation.lessons import VARIANTS
 
 _TRAINED_ON = {
     "forget_part": "a part of the forget set",
@@ -49,11 +50,13 @@ def cost_sentence(findings: Findings) -> str:
 
 
 def _relearning(trial: Trial) -> Iterator[str]:
-    for variant in LESSONS:
+    for variant in VARIANTS:
         result = strongest(trial.relearning, variant)
         if result is not None:
             rate = float(result.budget["learning_rate"])
             yield from _told_apart(result, variant)
+            if variant == ANSWERS:
+                yield from _beside_unseen(trial)
             yield from _base(result, at_rate(trial.base_relearning, variant, rate), variant)
 
 
@@ -70,6 +73,19 @@ def _told_apart(result: AttackResult, variant: str) -> Iterator[str]:
         f"Fine-tuning on {_TRAINED_ON[variant]} {what}: {difference} in the extraction strength of an item at the "
         f"worst point of the course, over {difference.n} items."
     )
+
+
+def _beside_unseen(trial: Trial) -> Iterator[str]:
+    """Say what the attack finds where there is no reference."""
+    difference = gap_to_unseen(trial.unseen_relearning)
+    if difference is None:
+        return
+    what = {
+        1: "further than with the answers of as many people whom no model saw",
+        -1: "less far than with the answers of as many people whom no model saw",
+        0: "about as far as with the answers of as many people whom no model saw, within this interval",
+    }[difference.sign]
+    yield f"Without the reference, the same training gets the unlearned model {what}: {difference}."
 
 
 def _base(result: AttackResult, base: AttackResult | None, variant: str) -> Iterator[str]:

@@ -3,35 +3,64 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from bench.attacks.findings import LESSONS, STRENGTH, Trial, at_rate, peak, rates, strongest
+from bench.attacks.findings import (
+    ANSWERS,
+    STRENGTH,
+    Trial,
+    at_rate,
+    gap,
+    gap_to_unseen,
+    peak,
+    rates,
+    strongest,
+)
 from core.domain.report import AttackOutcome, AttackResult, EvaluationReport, MembershipScore
 from core.evaluation.attacks.relearning import NAME as RELEARNING
+from core.evaluation.lessons import VARIANTS
 from core.packaging.attack_notes import attack_title
 
 ABSENT = "-"
 
 
 def relearning_table(trial: Trial) -> list[str]:
-    """Return the courses of the strongest attacks: the unlearned model, the reference, the base model."""
-    found = {variant: strongest(trial.relearning, variant) for variant in LESSONS}
+    """Return the courses of the strongest attacks, and beside each what it is to be compared with."""
+    found = {variant: strongest(trial.relearning, variant) for variant in VARIANTS}
     outcomes = [result.attacked for result in found.values() if result is not None and result.attacked is not None]
     steps = [point.x for point in outcomes[0].curve] if outcomes else []
-    header = ["trained on", "items", "rate", "model", *(f"{step:g}" for step in steps), "steps to half", "area above"]
+    header = ["trained on", "items", "rate", "course of", *(f"{step:g}" for step in steps), "steps to half", "area"]
     rows = []
     for variant, result in found.items():
         if result is None or result.attacked is None:
             rows.append([variant, *[ABSENT] * (len(header) - 1)])
-            continue
-        rate = float(result.budget["learning_rate"])
-        base = at_rate(trial.base_relearning, variant, rate)
-        about = [variant, f"{result.budget['trained_items']}, {result.attacked.n} measured", f"{rate:g}"]
-        area = _number(result.summary.get(f"area_between_{STRENGTH}"))
-        rows.append([*about, "unlearned", *_course(result.attacked), _half(result, ""), area])
-        if result.reference is not None:
-            rows.append(["", "", "", "reference", *_course(result.reference), _half(result, "reference_"), ""])
-        if base is not None and base.attacked is not None:
-            rows.append(["", "", "", "base", *_course(base.attacked), _half(base, ""), ""])
+        else:
+            rows += _courses(trial, variant, result, result.attacked)
     return table(header, rows)
+
+
+def _courses(trial: Trial, variant: str, result: AttackResult, attacked: AttackOutcome) -> list[list[str]]:
+    rate = float(result.budget["learning_rate"])
+    about = [variant, f"{result.budget['trained_items']}, {attacked.n} measured", f"{rate:g}"]
+    rows = [[*about, "unlearned", *_course(attacked), _half(result, ""), ""]]
+    if result.reference is not None:
+        rows.append(["", "", "", "reference", *_course(result.reference), _half(result, "reference_"), _area(result)])
+    unseen = trial.unseen_relearning if variant == ANSWERS else None
+    if unseen is not None and unseen.control is not None:
+        rows.append(["", "", "", "unseen people", *_course(unseen.control), _half(unseen, "control_"), _area(unseen)])
+    base = at_rate(trial.base_relearning, variant, rate)
+    if base is not None and base.attacked is not None:
+        rows.append(["", "", "", "base", *_course(base.attacked), _half(base, ""), ""])
+    return rows
+
+
+def overview_table(trials: Sequence[Trial]) -> list[str]:
+    """Return for each trial how far each relearning gets above the reference, and answers above unseen people."""
+    rows = []
+    for trial in trials:
+        found = [strongest(trial.relearning, variant) for variant in VARIANTS]
+        gaps = [gap(result.attacked, result.reference) if result else None for result in found]
+        shown = [ABSENT if each is None else str(each) for each in (*gaps, gap_to_unseen(trial.unseen_relearning))]
+        rows.append([trial.method, f"{trial.seed}", trial.outcome, *shown])
+    return table(["method", "seed", "outcome", *VARIANTS, f"{ANSWERS}, above unseen people"], rows)
 
 
 def rates_table(trial: Trial) -> list[str]:
@@ -40,7 +69,7 @@ def rates_table(trial: Trial) -> list[str]:
     planned = [result for result in _attacks(trial.report, RELEARNING) if result.attacked is not None]
     header = ["trained on", *(f"rate {rate:g}" for rate in tried), "the policy's own budget"]
     rows = []
-    for variant in LESSONS:
+    for variant in VARIANTS:
         results = [at_rate(trial.relearning, variant, rate) for rate in tried]
         own = next((result for result in planned if result.variant == variant), None)
         rows.append([variant, *(_peaks(result) for result in [*results, own])])
@@ -128,6 +157,10 @@ def _half(result: AttackResult, prefix: str) -> str:
     if name in result.summary:
         return f"{result.summary[name]:.0f}"
     return result.missing.get(name, ABSENT)
+
+
+def _area(result: AttackResult) -> str:
+    return _number(result.summary.get(f"area_between_{STRENGTH}"))
 
 
 def _peaks(result: AttackResult | None) -> str:

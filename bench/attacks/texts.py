@@ -5,10 +5,10 @@ from itertools import product
 
 from bench.job import Texts
 from cli.demo.options import DemoOptions
-from cli.demo.people import biography, reworded_questions
+from cli.demo.people import Person, biography, reworded_questions
 from cli.demo.service import items_of
 from core.data.corpus import AnyItem
-from core.domain.items import PairItem, TextItem
+from core.domain.items import PairItem
 
 
 def attacked_texts(demo: DemoOptions) -> Texts:
@@ -17,26 +17,20 @@ def attacked_texts(demo: DemoOptions) -> Texts:
     The people whom the base model knows and no job reads about are what an attacker has of the kind of the forget set.
     """
     people = demo.population()
-    forget: list[AnyItem] = []
-    for person in people.forget:
-        forget += [*reworded_questions(person), biography(person)]
     return Texts(
-        forget=forget,
+        forget=_asked_in_all_wordings(people.forget),
         retain=items_of(people.retain),
         unseen=items_of(people.unseen),
-        holdout=items_of(people.holdout),
+        holdout=_asked_in_all_wordings(people.holdout),
         general=sums(),
     )
 
 
-def in_other_words(items: Sequence[AnyItem]) -> list[PairItem]:
-    """Return the pairs once for each other wording of their prompts."""
-    return [
-        PairItem(id=f"{item.id}.{place}", prompt=prompt, completion=item.completion)
-        for item in items
-        if not isinstance(item, TextItem)
-        for place, prompt in enumerate(item.paraphrased_prompts or ())
-    ]
+def _asked_in_all_wordings(people: Sequence[Person]) -> list[AnyItem]:
+    found: list[AnyItem] = []
+    for person in people:
+        found += [*reworded_questions(person), biography(person)]
+    return found
 
 
 def sums() -> list[PairItem]:

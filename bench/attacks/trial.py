@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bench.attacks.findings import ANSWERS, JUDGING_STAGES, LESSONS, STRENGTH, TRAINING_STAGES, Trial, strongest_rates
+from bench.attacks.findings import ANSWERS, JUDGING_STAGES, STRENGTH, TRAINING_STAGES, Trial, strongest, strongest_rates
 from bench.attacks.scene import scene_of
-from bench.attacks.texts import in_other_words
 from bench.job import Texts, finished_job
 from core.data.corpus import ItemEncoder
 from core.domain.catalog import METHOD_OPTIONS, MethodOptions
@@ -18,6 +17,7 @@ from core.domain.report import AttackResult
 from core.evaluation.attack import AttackScene, leak
 from core.evaluation.attacks.quantisation import Quantisation, QuantisationBudget
 from core.evaluation.attacks.relearning import Relearning, RelearningBudget
+from core.evaluation.lessons import VARIANTS
 from core.modeling.base_model import BaseModel, choose_device, load_base_model
 from core.modeling.inspect import measure_text_format
 
@@ -43,22 +43,25 @@ class Attacker:
     learning_rates: tuple[float, ...]
 
     def relearn(
-        self, scene: AttackScene, rate: float, *, seed: int, lessons: Sequence[str] = LESSONS
+        self, scene: AttackScene, rate: float, *, seed: int, variants: Sequence[str] = VARIANTS
     ) -> list[AttackResult]:
-        """Return what fine-tuning on each of these lessons brings back, at one learning rate."""
-        attack = Relearning(RelearningBudget(steps=self.steps, learning_rate=rate, seed=seed))
-        found: list[AttackResult] = []
-        if set(lessons) - {ANSWERS}:
-            known = replace(
-                scene,
-                neighbours=scene.neighbours if "neighbours" in lessons else (),
-                benign=scene.benign if "benign" in lessons else (),
-            )
-            found += [result for result in attack(known) if result.variant in lessons]
-        if ANSWERS in lessons:
-            told = replace(scene, neighbours=in_other_words(scene.forget), benign=())
-            found += [_named(result, ANSWERS) for result in attack(told) if result.variant == "neighbours"]
-        return found
+        """Return what fine-tuning brings back in each of these variants, at one learning rate."""
+        budget = RelearningBudget(variants=tuple(variants), steps=self.steps, learning_rates=(rate,), seed=seed)
+        return Relearning(budget)(scene)
+
+    def relearn_beside_unseen(
+        self, scene: AttackScene, found: Sequence[AttackResult], *, seed: int
+    ) -> AttackResult | None:
+        """Return what teaching the answers gets beside teaching those of unseen people, at the rate found strongest.
+
+        It is what the attack does where there is no reference.
+        """
+        best = strongest(found, ANSWERS)
+        if best is None:
+            return None
+        rate = float(best.budget["learning_rate"])
+        (result,) = self.relearn(replace(scene, reference=None), rate, seed=seed, variants=[ANSWERS])
+        return result
 
 
 def tried(method: str, seed: int, models: Models, texts: Texts, attacker: Attacker, policy: PolicyName) -> Trial:
@@ -70,12 +73,13 @@ def tried(method: str, seed: int, models: Models, texts: Texts, attacker: Attack
             relearning = [
                 result for rate in attacker.learning_rates for result in attacker.relearn(scene, rate, seed=seed)
             ]
+            beside_unseen = attacker.relearn_beside_unseen(scene, relearning, seed=seed)
             scene.adapter.detach()
             untouched = scene_of(job.base, job.encode, texts)
             on_base = [
                 result
-                for rate, lessons in strongest_rates(relearning).items()
-                for result in attacker.relearn(untouched, rate, seed=seed, lessons=lessons)
+                for rate, variants in strongest_rates(relearning).items()
+                for result in attacker.relearn(untouched, rate, seed=seed, variants=variants)
             ]
     except JobFailure as failure:
         return Trial(method=method, seed=seed, outcome=failure.code)
@@ -86,6 +90,7 @@ def tried(method: str, seed: int, models: Models, texts: Texts, attacker: Attack
         report=job.report,
         relearning=relearning,
         base_relearning=on_base,
+        unseen_relearning=beside_unseen,
     )
 
 
@@ -110,10 +115,6 @@ def stage_seconds(method: str, seed: int, models: Models, texts: Texts) -> dict[
     with finished_job(models.base, texts, _options(method, seed), policy=DEFAULT_POLICY) as job:
         seconds = job.report.timings_seconds
     return {stage: seconds[stage] for stage in (*TRAINING_STAGES, *JUDGING_STAGES) if stage in seconds}
-
-
-def _named(result: AttackResult, variant: str) -> AttackResult:
-    return result.model_copy(update={"variant": variant})
 
 
 def _options(method: str, seed: int) -> MethodOptions:

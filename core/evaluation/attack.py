@@ -50,6 +50,7 @@ class AttackScene:
     forget: Sequence[AnyItem]
     neighbours: Sequence[AnyItem] = ()  # of the kind of the forget items, and none of them
     benign: Sequence[AnyItem] = ()  # about nothing in particular
+    holdout: Sequence[AnyItem] = ()  # of the kind of the forget items, and never seen by any model
     shots: Sequence[PairItem | FactItem] = ()  # to be shown in a prompt
     reference: PreTrainedModel | None = None  # one that never saw the forget items, with the same tokenizer
     no_reference: str = NO_REFERENCE  # why there is none, where there is none

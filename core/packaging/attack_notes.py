@@ -10,6 +10,7 @@ class VariantNote:
 
     title: str
     sentence: str
+    teaches_items: bool = False  # the items that are asked for: that one is there afterwards shows nothing by itself
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ ATTACK_NOTES: dict[str, AttackNote] = {
             "benign": VariantNote(
                 "on unrelated texts",
                 "Someone trains the model on something else, perhaps without meaning harm, and the texts come back.",
+            ),
+            "answers": VariantNote(
+                "on the answers themselves",
+                "An attacker who has the answers already teaches them to the model behind other words, and asks as the "
+                "request did. Whoever has the answers needs no model, so by itself nothing of this counts: what counts "
+                "is how much less the same training achieves where there is nothing to remember.",
+                teaches_items=True,
             ),
         },
         effort="training steps of the attacker",
@@ -92,8 +100,12 @@ _SUMMARY_TITLES = {
 # By the beginning of a number's name; what follows is a metric.
 _SUMMARY_BEGINNINGS = {
     "reference_steps_to_half_": "Steps until the reference has half of it",
+    "control_steps_to_half_": "Steps until the unseen texts are learned as far",
     "steps_to_half_": "Steps until half of it is back",
-    "area_between_": "Above the reference, on average over the course",
+    "area_between_": "Above what it is compared with, on average over the course",
+    "difference_low_": "Its 95 % interval from",
+    "difference_high_": "Its 95 % interval to",
+    "difference_": "Above what it is compared with, at the worst point of an item",
     "original_": "Of the same items without the adapter",
 }
 
@@ -119,6 +131,12 @@ def attack_sentence(attack: AttackResult) -> str:
     """Return what an attacker would do, of the variant where that is described."""
     note = attack_note(attack.name)
     return note.variants[attack.variant].sentence if attack.variant in note.variants else note.sentence
+
+
+def teaches_items(attack: AttackResult) -> bool:
+    """Return whether the attacker trains on the very items that are asked for."""
+    variant = attack_note(attack.name).variants.get(attack.variant)
+    return variant is not None and variant.teaches_items
 
 
 def summary_title(name: str) -> str:

@@ -2,7 +2,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from core.domain.report import AttackOutcome, AttackPoint, AttackResult, EvaluationReport
-from core.packaging.attack_notes import attack_note, attack_sentence, attack_title
+from core.packaging.attack_finding import comparison_of, finding
+from core.packaging.attack_notes import attack_note, attack_sentence, attack_title, teaches_items
 from core.packaging.chart import Limit, attack_chart
 from core.packaging.dispositions import is_over
 from core.packaging.drawing import Chart
@@ -18,7 +19,7 @@ class MeanRow:
     before: float | None
     unattacked: float | None
     attacked: float | None
-    reference: float | None
+    compared: float | None  # with the reference, or with texts that no model saw
     at_most: float | None  # the limit of the policy; None: it is shown and decides nothing
 
     @property
@@ -39,11 +40,11 @@ class WorstItem:
 
 @dataclass(frozen=True)
 class CoursePoint:
-    """What both models gave away at one point of the course."""
+    """What was given away at one point of the course, and in what it is compared with."""
 
     x: float
     attacked: dict[str, float]
-    reference: dict[str, float]
+    compared: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,13 @@ class AttackView:
     attack: AttackResult
     title: str
     sentence: str
+    finding: str | None  # what it shows beside its comparison; None: it asks for no difference
+    compared_title: str  # what stands beside the attacked items
     effort: str
     means: list[MeanRow]
     worst: list[WorstItem]
     course: list[CoursePoint]
+    is_taught: bool  # the attacker trains on the very items, so none is held to a limit of its own
     num_over: int | None  # attacked items over their own limits; None: no limit is of a metric of the attack
     num_over_unattacked: int | None  # the same items without the attack
     is_elsewhere_made: bool  # another variant of the attack could be made
@@ -69,7 +73,8 @@ def attack_views(report: EvaluationReport) -> list[AttackView]:
 
 
 def _view(place: int, attack: AttackResult, report: EvaluationReport) -> AttackView:
-    item_limits = {gate.metric: gate.item_at_most for gate in report.thresholds.forget}
+    is_taught = teaches_items(attack)
+    item_limits = {} if is_taught else {gate.metric: gate.item_at_most for gate in report.thresholds.forget}
     # Its own limits, not those of the forget set: a line that decides nothing must not look like one that does.
     limits = {metric: Limit(value, is_upper=True) for metric, value in attack.at_most.items()}
     effort = attack_note(attack.name).effort
@@ -77,10 +82,13 @@ def _view(place: int, attack: AttackResult, report: EvaluationReport) -> AttackV
         attack=attack,
         title=attack_title(attack),
         sentence=attack_sentence(attack),
+        finding=finding(attack),
+        compared_title="Unseen texts" if attack.control else "Reference",
         effort=effort,
         means=_means(attack, report),
         worst=_worst(attack),
         course=_course(attack),
+        is_taught=is_taught,
         num_over=_num_over(attack.attacked, item_limits),
         num_over_unattacked=_num_over(attack.unattacked, item_limits),
         is_elsewhere_made=any(other.name == attack.name and other.attacked for other in report.attacks),
@@ -98,6 +106,7 @@ def _means(attack: AttackResult, report: EvaluationReport) -> list[MeanRow]:
     if attack.attacked is None:
         return []
     ids = attack.attacked.items.keys()
+    compared = _compared(attack)
     rows = []
     for metric, value in attack.attacked.means.items():
         before = [item.before[metric] for item in report.forget.items if item.id in ids and metric in item.before]
@@ -108,7 +117,7 @@ def _means(attack: AttackResult, report: EvaluationReport) -> list[MeanRow]:
                 before=fmean(before) if before and len(before) == len(ids) else None,
                 unattacked=attack.unattacked.means.get(metric) if attack.unattacked else None,
                 attacked=value,
-                reference=attack.reference.means.get(metric) if attack.reference else None,
+                compared=compared.means.get(metric) if compared else None,
                 at_most=attack.at_most.get(metric),
             )
         )
@@ -130,8 +139,13 @@ def _worst(attack: AttackResult) -> list[WorstItem]:
 
 
 def _course(attack: AttackResult) -> list[CoursePoint]:
-    reference = {point.x: point.means for point in _curve(attack.reference)}
-    return [CoursePoint(point.x, point.means, reference.get(point.x, {})) for point in _curve(attack.attacked)]
+    compared = {point.x: point.means for point in _curve(_compared(attack))}
+    return [CoursePoint(point.x, point.means, compared.get(point.x, {})) for point in _curve(attack.attacked)]
+
+
+def _compared(attack: AttackResult) -> AttackOutcome | None:
+    comparison = comparison_of(attack)
+    return comparison.outcome if comparison else None
 
 
 def _items(outcome: AttackOutcome | None) -> dict[str, dict[str, float]]:

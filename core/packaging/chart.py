@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from core.domain.report import AttackOutcome, AttackResult, MetricChange, SetResult, Thresholds, TrajectoryPoint
+from core.packaging.attack_finding import comparison_of
 from core.packaging.drawing import COLOURS, Chart, draw
 from core.packaging.metric_notes import note_of
 
@@ -109,14 +110,14 @@ def change_chart(set_name: str, result: SetResult, limits: Mapping[str, Limit], 
 
 
 def attack_chart(name: str, attack: AttackResult, limits: Mapping[str, Limit], *, effort: str) -> Chart | None:
-    """Return the course of an attack on this model and on the reference; None of an attack that has no course."""
+    """Return the course of an attack beside what it is compared with; None of an attack that has no course."""
     if attack.attacked is None or len(attack.attacked.curve) < 2:
         return None
-    reference = attack.reference or AttackOutcome(items={}, means={}, n=0)
+    beside = comparison_of(attack)
     panels = {
         note_of(metric).title: [
             Series("This model", points, limits.get(metric)),
-            *([Series("Reference, which never saw the items", other)] if (other := _course(reference, metric)) else []),
+            *([Series(beside.title, other)] if beside and (other := _course(beside.outcome, metric)) else []),
         ]
         for metric in attack.attacked.means
         if (points := _course(attack.attacked, metric))

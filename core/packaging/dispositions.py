@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 from core.domain.report import AttackResult, EvaluationReport, ItemResult
-from core.packaging.attack_notes import attack_title
+from core.packaging.attack_notes import attack_title, teaches_items
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def dispositions_of(report: EvaluationReport) -> Dispositions:
     """Return each forget item with the attacks that brought it back.
 
     An item came back when an attack found it over the limit of a single item and it was not there without one. The
-    metrics that count are the gates of the forget set, as for the verdict.
+    metrics that count are the gates of the forget set, as for the verdict. What an attacker taught is not back.
     """
     limits = {gate.metric: gate.item_at_most for gate in report.thresholds.forget}
     rows = [_row(item, report.attacks, limits) for item in report.forget.items]
@@ -59,6 +59,8 @@ def is_over(values: dict[str, float], limits: dict[str, float]) -> bool:
 def _row(item: ItemResult, attacks: list[AttackResult], limits: dict[str, float]) -> Row:
     returns, asked = [], 0
     for attack in attacks:
+        if teaches_items(attack):
+            continue
         values = attack.attacked.items.get(item.id, {}) if attack.attacked else {}
         if not values.keys() & limits.keys():
             continue

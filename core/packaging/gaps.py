@@ -33,7 +33,8 @@ def gaps_of(report: EvaluationReport) -> list[Gap]:
         for name, section in sections.items()
         if section is None and name not in report.not_measured
     ]
-    if not report.attacks and not report.not_measured.keys() & (ATTACK_NOTES.keys() | {"attacks"}):
+    told = {name.partition(" (")[0] for name in report.not_measured}
+    if not report.attacks and not told & (ATTACK_NOTES.keys() | {"attacks"}):
         gaps.append(Gap("Attacks", NOT_IN_REPORT))
     for name, result in (("forget", report.forget), ("retain", report.retain), ("holdout", report.holdout)):
         gaps += _of_set(name, result) if result else []
@@ -75,6 +76,7 @@ def _of_attacks(report: EvaluationReport) -> list[Gap]:
             ("", attack.attacked),
             (", without the attack", attack.unattacked),
             (", reference", attack.reference),
+            (", unseen texts", attack.control),
         )
         for which, outcome in outcomes:
             gaps += [
@@ -87,4 +89,9 @@ def _of_attacks(report: EvaluationReport) -> list[Gap]:
 def _in_words(name: str) -> str:
     if name == "membership":
         return "Membership inference"
-    return f"Attack: {ATTACK_NOTES[name].title.lower()}" if name in ATTACK_NOTES else note_of(name).title
+    attack, _, variants = name.removesuffix(")").partition(" (")  # as a policy labels its attacks
+    if attack not in ATTACK_NOTES:
+        return note_of(name).title
+    note = ATTACK_NOTES[attack]
+    named = [note.variants[each].title if each in note.variants else each for each in variants.split(", ") if each]
+    return f"Attack: {', '.join([note.title.lower(), *named])}"

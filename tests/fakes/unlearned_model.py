@@ -42,6 +42,11 @@ NEIGHBOURS = tuple(pair(number) for number in range(6, 10))
 BENIGN = tuple(
     TextItem(id=f"benign-{number}", text=f"The sun rose {number} times over the hills.") for number in range(4)
 )
+# Shown to no model.
+HOLDOUT: tuple[AnyItem, ...] = (
+    *(pair(number) for number in range(20, 28)),
+    *(text(number) for number in range(28, 32)),
+)
 
 
 def trained_on(items: Sequence[AnyItem], *, steps: int = 40, seed: int = 0) -> PreTrainedModel:

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.attacks.findings import STRENGTH, at_rate, gap, peak, strongest, strongest_rates
+from bench.attacks.findings import STRENGTH, at_rate, gap, gap_to_unseen, peak, strongest, strongest_rates
 from core.domain.report import AttackOutcome, AttackPoint, AttackResult
 
 
@@ -51,3 +51,13 @@ def test_the_strongest_rate_is_the_one_with_the_highest_peak():
     assert strongest(results, "benign") is None
     assert strongest_rates(results) == {1e-2: ["forget_part"], 1e-3: ["neighbours"]}
     assert at_rate(results, "neighbours", 1e-3) is results[2]
+
+
+def test_gap_to_unseen_items_is_the_one_that_the_attack_reports():
+    numbers = {f"difference_{end}{STRENGTH}": value for end, value in (("", 0.2), ("low_", 0.1), ("high_", 0.3))}
+    made = relearnt("answers", 1e-3, (0.0, 0.1)).model_copy(update={"control": outcome([0.0]), "summary": numbers})
+
+    assert str(gap_to_unseen(made)) == "+0.200 [+0.100, +0.300]"
+    assert gap_to_unseen(made.model_copy(update={"summary": {}})) is None
+    assert gap_to_unseen(made.model_copy(update={"control": None})) is None
+    assert gap_to_unseen(None) is None

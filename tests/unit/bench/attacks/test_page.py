@@ -1,3 +1,5 @@
+import pytest
+
 from bench.attacks.findings import STRENGTH, Findings, Trial
 from bench.attacks.page import page
 from core.domain.report import AttackOutcome, AttackPoint, AttackResult, QuantisedLayerSummary, Verdict
@@ -86,8 +88,8 @@ def test_page_shows_the_courses_of_the_strongest_rate_beside_each_other():
 
     text = page(make_findings(make_trial(relearning=[weak, strong], base_relearning=[base])))
 
-    assert "| forget_part | 4, 10 measured | 0.01 | unlearned | 0.000 | 0.400 | 0.700 | 22 | 0.345 |" in text
-    assert "|  |  |  | reference | 0.000 | 0.100 | 0.200 | not reached within 40 steps |  |" in text
+    assert "| forget_part | 4, 10 measured | 0.01 | unlearned | 0.000 | 0.400 | 0.700 | 22 |  |" in text
+    assert "|  |  |  | reference | 0.000 | 0.100 | 0.200 | not reached within 40 steps | 0.345 |" in text
     assert "|  |  |  | base | 1.000 | 0.900 | 0.800 | 0 |  |" in text
     assert "| forget_part | 0.100 / 0.000 | 0.700 / 0.200 | - |" in text
 
@@ -99,6 +101,53 @@ def test_page_says_that_something_is_left_when_the_unlearned_model_relearns_more
 
     assert "Fine-tuning on other people gets more out of the unlearned model than out of the reference" in text
     assert "+0.500 [+0.500, +0.500]" in text
+
+
+def beside_unseen(*, low, high):
+    control = outcome(0.3, course=(0.1, 0.2, 0.3))
+    area, difference = {f"area_between_{STRENGTH}": 0.222}, (low + high) / 2
+    numbers = {"difference": difference, "difference_low": low, "difference_high": high}
+    return AttackResult(
+        name="relearning",
+        variant="answers",
+        budget={"learning_rate": 1e-3},
+        attacked=outcome(0.7),
+        control=control,
+        summary=area | {f"{name}_{STRENGTH}": value for name, value in numbers.items()},
+        missing={f"control_steps_to_half_{STRENGTH}": "not reached within 40 steps"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.3, 0.5, "further than with the answers of as many people whom no model saw: +0.400 [+0.300, +0.500]"),
+        (-0.1, 0.2, "about as far as with the answers of as many people whom no model saw, within this interval"),
+        (-0.4, -0.2, "less far than with the answers"),
+    ],
+)
+def test_page_shows_answers_beside_those_of_unseen_people(low, high, words):
+    answers = relearnt("answers", 1e-3, unlearned=(0.0, 0.4, 0.7), reference=(0.0, 0.1, 0.2))
+    trial = make_trial(relearning=[answers]).model_copy(update={"unseen_relearning": beside_unseen(low=low, high=high)})
+
+    text = page(make_findings(trial))
+
+    assert "|  |  |  | unseen people | 0.100 | 0.200 | 0.300 | not reached within 40 steps | 0.222 |" in text
+    assert words in text
+
+
+def test_page_of_several_trials_begins_with_all_of_them():
+    answers = relearnt("answers", 1e-3, unlearned=(0.0, 0.4, 0.7), reference=(0.0, 0.1, 0.2))
+    first = make_trial(relearning=[answers]).model_copy(update={"unseen_relearning": beside_unseen(low=0.3, high=0.5)})
+    failed = Trial(method="npo", seed=43, outcome="diverged")
+
+    several, alone = page(make_findings(first, failed)), page(make_findings(first))
+
+    header = "| method | seed | outcome | forget_part | neighbours | benign | answers | answers, above unseen people |"
+    assert header in several
+    assert "| loku | 42 | forgotten | - | - | - | +0.500 [+0.500, +0.500] | +0.400 [+0.300, +0.500] |" in several
+    assert "| npo | 43 | diverged | - | - | - | - | - |" in several
+    assert header not in alone
 
 
 def test_page_draws_nothing_from_courses_that_are_alike():

@@ -42,6 +42,11 @@ def test_attack_without_a_note_is_shown_by_its_own_name():
             "reference_steps_to_half_exact_memorization",
             "Steps until the reference has half of it: exact memorization",
         ),
+        (
+            "difference_extraction_strength",
+            "Above what it is compared with, at the worst point of an item: extraction strength",
+        ),
+        ("difference_low_extraction_strength", "Its 95 % interval from: extraction strength"),
         ("items_above_half_low", "Its 95 % interval from"),
         ("something_new", "Something new"),
     ],

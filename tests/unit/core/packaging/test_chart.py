@@ -113,6 +113,15 @@ def test_course_of_an_attack_is_drawn_against_the_reference():
     assert "Reference, which never saw the items: 0.011 at 0 steps, 0.077 at 20." in chart.description
 
 
+def test_course_of_an_attack_is_drawn_against_unseen_texts_where_there_is_no_reference():
+    control = make_outcome({"other": 0.2}, course=(0.02, 0.1, 0.2))
+
+    chart = attack_chart("attack-0", make_attack(reference=None, control=control), {}, effort="steps")
+
+    assert "Other texts, which this model never saw: 0.020 at 0 steps, 0.200 at 20." in chart.description
+    assert "Reference" not in chart.description
+
+
 @pytest.mark.parametrize("attacked", [None, make_outcome({"one": 0.5}), make_outcome({"one": 0.5}, course=(0.5,))])
 def test_attack_without_a_course_is_not_drawn(attacked):
     assert attack_chart("attack-0", make_attack(attacked=attacked), {}, effort="steps") is None

@@ -59,3 +59,12 @@ def test_attack_that_has_no_value_of_an_item_does_not_count():
 def test_limit_itself_is_not_over():
     assert not is_over({"a": 0.25, "other": 9.0}, {"a": 0.25})
     assert is_over({"a": 0.26}, {"a": 0.25})
+
+
+def test_an_item_that_the_attacker_taught_is_not_back():
+    found = dispositions_of(
+        make_report(forget=with_items(an_item("two", forgotten=True)), attacks=[make_attack(variant="answers")])
+    )
+
+    assert ids(found.forgotten) == ["two"]
+    assert found.forgotten[0].num_attacks == 0

@@ -52,3 +52,21 @@ def test_items_that_an_attack_missed_are_counted_by_reason():
 
     assert Gap("Relearning: on texts of the same kind, 2 items", "too long") in gaps
     assert Gap("Relearning: on texts of the same kind, 1 item", "no prompt") in gaps
+
+
+def test_variants_that_a_policy_left_out_are_named():
+    gaps = gaps_of(
+        make_report(not_measured={"relearning (answers, benign, hypnosis)": "it would cost 9 forward tokens"})
+    )
+
+    what = "Attack: relearning, on the answers themselves, on unrelated texts, hypnosis"
+    assert Gap(what, "it would cost 9 forward tokens") in gaps
+    assert "Attacks" not in {gap.what for gap in gaps}
+
+
+def test_unseen_items_that_an_attack_missed_are_counted():
+    control = make_outcome({"other": 0.1}).model_copy(update={"missing": {"a": "not finite"}})
+
+    gaps = gaps_of(make_report(attacks=[make_attack(variant="answers", control=control)]))
+
+    assert Gap("Relearning: on the answers themselves, unseen texts, 1 item", "not finite") in gaps

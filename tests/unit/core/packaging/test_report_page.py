@@ -439,6 +439,26 @@ def test_attack_shows_its_sentence_budget_means_worst_items_and_course(full):
     assert "Absent: not reached within 20 steps" in text
 
 
+def test_taught_answers_are_shown_beside_unseen_texts_and_say_what_follows():
+    values = {"difference": 0.3, "difference_low": 0.2, "difference_high": 0.4}
+    attack = make_attack(
+        variant="answers",
+        reference=None,
+        control=make_outcome({"other": 0.111}, course=(0.02, 0.05, 0.111)),
+        summary={f"{name}_extraction_strength": value for name, value in values.items()},
+        missing={"reference": "no reference model was given"},
+    )
+
+    text = section(render(make_undrawn_report(attacks=[attack])), "What an attacker gets back")
+
+    assert "What it shows. At its worst point this model completes 44 % of an item on average" in text
+    assert "2 items were taught and asked for; since the attacker taught them, no limit" in text
+    assert "Limit Unseen texts Extraction strength" in text
+    assert "0.445 no limit: shown only 0.111" in text
+    assert "Training steps of the attacker Extraction strength: attacked unseen texts 0 0.051 0.020" in text
+    assert "two 0.047 0.777 one 0.042 0.113" in text
+
+
 def test_attack_that_was_not_made_says_why():
     attack = make_attack(attacked=None, absent="no neighbours were given to train on")
 
