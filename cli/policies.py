@@ -46,4 +46,4 @@ def _standing(policy: Policy) -> str:
 
 def _attack(attack: PlannedAttack) -> str:
     limits = ", ".join(f"{metric} {at_most:g}" for metric, at_most in attack.at_most.items())
-    return f"{attack.name}: {limits or 'shown only'}"
+    return f"{attack.label}: {limits or 'shown only'}"

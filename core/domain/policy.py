@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.domain.report import RetainThreshold
 
 PolicyName = Literal["fast", "standard", "strict"]
-Knob = int | float | tuple[int, ...] | tuple[str, ...]
+Knob = int | float | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +38,12 @@ class PlannedAttack(BaseModel):
     name: str
     budget: dict[str, Knob] = {}  # what differs from the attack's own defaults
     at_most: dict[str, float] = {}  # metric -> limit of the mean over items, in each variant of the attack
+
+    @property
+    def label(self) -> str:
+        """The name, with the variants where the policy names them: another entry may make the others."""
+        variants = self.budget.get("variants")
+        return f"{self.name} ({', '.join(map(str, variants))})" if isinstance(variants, tuple) else self.name
 
 
 class Policy(BaseModel):

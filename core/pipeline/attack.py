@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The attacks that are made, in the order of the policy, and why each other one of its attacks is not."""
+    """The attacks that are made, in the order of the policy, and by label why each other one of its attacks is not."""
 
     attacks: tuple[PlannedAttack, ...]
     left_out: dict[str, str]
@@ -38,13 +38,13 @@ def plan_attacks(policy: Policy, scene: AttackScene, *, trained_tokens: int | No
     """
     if policy.attack_share is None or trained_tokens is None:
         return Plan(policy.attacks, {})
-    costs = {attack.name: attack_of(attack).cost(scene) for attack in policy.attacks}
-    left = policy.attack_share * trained_tokens - sum(costs[attack.name] for attack in policy.attacks if attack.at_most)
+    costs = [attack_of(attack).cost(scene) for attack in policy.attacks]
+    planned = list(zip(policy.attacks, costs, strict=True))
+    left = policy.attack_share * trained_tokens - sum(cost for attack, cost in planned if attack.at_most)
     made, left_out = [], {}
-    for attack in policy.attacks:
-        cost = costs[attack.name]
+    for attack, cost in planned:
         if not attack.at_most and cost > left:
-            left_out[attack.name] = (
+            left_out[attack.label] = (
                 f"it would cost {cost} forward tokens; of the {policy.attack_share:g} times the training's that policy "
                 f"{policy.name} allows, {max(0, int(left))} are left"
             )
@@ -83,7 +83,7 @@ def attack_scene(
     """Return what the attacker has: the model, and texts beside those that were forgotten.
 
     Measured retain rows stand in for the neighbours of the forget items, and their pairs are what a prompt shows;
-    benign texts are the general corpus, where there is one.
+    benign texts are the general corpus, where there is one. The holdout set is what a lesson is compared with.
     """
     model = brought(reference, base.device)
     return AttackScene(
@@ -93,6 +93,7 @@ def attack_scene(
         forget=sets.forget_items,
         neighbours=sets.retain_items,
         benign=task.general.items if task.general else (),
+        holdout=sets.holdout_items,
         shots=[item for item in sets.retain_items if not isinstance(item, TextItem)],
         reference=model,
         no_reference=NO_REFERENCE if reference is None else NO_MEMORY,

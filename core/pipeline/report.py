@@ -17,6 +17,8 @@ from core.evaluation.attack_gates import GatedAttack
 from core.evaluation.attacks import ATTACKS
 from core.evaluation.verdict import Judgement
 from core.modeling.base_model import BaseModel
+from core.packaging.attack_finding import left_open_by_teaching
+from core.packaging.attack_notes import teaches_items
 from core.pipeline.learn import Learned
 from core.pipeline.measure import Comparison
 from core.pipeline.sets import EncodedSets
@@ -127,10 +129,11 @@ def _rehearsed(thresholds: Thresholds) -> str:
 
 
 def _unestablished(facts: Facts) -> list[str]:
-    made = {
-        attack.planned.name for attack in facts.attacks if any(result.attacked is not None for result in attack.results)
-    }
-    return [UNESTABLISHED_WITH[name] if name in made else UNESTABLISHED_WITHOUT[name] for name in UNESTABLISHED_WITH]
+    made = [result for attack in facts.attacks for result in attack.results if result.attacked is not None]
+    names = {result.name for result in made}
+    taught = [left_open_by_teaching(result) for result in made if teaches_items(result)]
+    told = {**UNESTABLISHED_WITH, **({"relearning": " ".join(taught)} if taught else {})}
+    return [told[name] if name in names else UNESTABLISHED_WITHOUT[name] for name in told]
 
 
 def versions() -> dict[str, str]:

@@ -1,14 +1,17 @@
 import pytest
 
+from core.domain.items import PairItem
 from core.domain.policy import POLICIES, PlannedAttack
 from core.evaluation.attacks import ATTACKS
+from core.evaluation.attacks.relearning import RelearningBudget
+from core.evaluation.lessons import VARIANTS
 from core.pipeline.attack import attack_of, plan_attacks
 from tests.fakes.unlearned_model import FORGET, NEIGHBOURS, scene
 
 PLANNED = [(policy.name, planned) for policy in POLICIES.values() for planned in policy.attacks]
 
 
-@pytest.mark.parametrize(("policy", "planned"), PLANNED, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize(("policy", "planned"), PLANNED, ids=lambda value: getattr(value, "label", value))
 def test_budget_of_a_policy_is_one_that_its_attack_takes(policy, planned):
     attack = attack_of(planned)
 
@@ -61,3 +64,67 @@ def test_all_attacks_are_made_without_a_bound_or_within_it(attacked, share, trai
     plan = plan_attacks(policy_of(GATED, *SHOWN, share=share), attacked, trained_tokens=trained)
 
     assert (plan.attacks, plan.left_out) == ((GATED, *SHOWN), {})
+
+
+@pytest.mark.parametrize(
+    ("policy", "meant"),
+    [
+        ("standard-2", {"steps": (0, 2, 5, 10), "batch_size": 4}),
+        ("strict-1", {"steps": (0, 5, 10, 20, 40), "batch_size": 8}),
+    ],
+)
+def test_policies_of_old_mean_the_attack_that_they_meant(policy, meant):
+    """They leave the rest to defaults, which therefore stay: no later change can rewrite what an old report says."""
+    (planned,) = [planned for planned in POLICIES[policy].attacks if planned.name == "relearning"]
+
+    assert attack_of(planned).budget == RelearningBudget(
+        **meant,
+        variants=("forget_part", "neighbours", "benign"),
+        learning_rates=(1e-3,),
+        rank=16,
+        share=0.1,
+        max_items=128,
+        seed=0,
+    )
+
+
+@pytest.mark.parametrize("policy", ["standard-3", "strict-2"])
+def test_current_policies_try_every_variant_of_relearning_and_answers_first(policy):
+    budgets = [attack_of(planned).budget for planned in POLICIES[policy].attacks if planned.name == "relearning"]
+
+    tried = [variant for budget in budgets for variant in budget.variants]
+    assert sorted(tried) == sorted(VARIANTS)
+    assert tried[0] == "answers"
+
+
+def test_two_entries_of_one_attack_are_planned_apart(attacked):
+    part, rest = (
+        PlannedAttack(name="quantisation", budget={"variants": variants})
+        for variants in (("int8_base", "nf4_base", "int8_merged"), ("nf4_merged",))
+    )
+    policy = policy_of(part, rest, share=1.0)
+
+    plan = plan_attacks(policy, attacked, trained_tokens=cost(rest, attacked))
+
+    assert plan.attacks == (rest,)
+    assert plan.left_out.keys() == {"quantisation (int8_base, nf4_base, int8_merged)"}
+
+
+def rows(count, name):
+    """Pairs of 25 tokens."""
+    return tuple(
+        PairItem(id=f"{name}-{place}", prompt=f"Code {name} {place:02} is", completion="uvwxyzabcd.")
+        for place in range(count)
+    )
+
+
+def test_answers_normally_fit_beside_the_other_attacks_of_the_standard_policy():
+    """A job like the demo's: 35 items, trained for 36 steps of 8 and 8 rows, no reference."""
+    attacked = scene(forget=rows(35, "f"), neighbours=rows(60, "n"), holdout=rows(40, "h"), shots=rows(60, "n"))
+    tokens = len(attacked.encode(attacked.forget)[0].tokens)
+    assert tokens == 25
+
+    plan = plan_attacks(POLICIES["standard-3"], attacked, trained_tokens=3 * 36 * 16 * tokens)
+
+    assert "relearning (answers)" in [planned.label for planned in plan.attacks]
+    assert plan.left_out.keys() <= {"relearning (forget_part, neighbours, benign)"}

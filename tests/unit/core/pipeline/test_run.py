@@ -8,7 +8,7 @@ import torch
 from core.domain.base_model import ReferenceModel
 from core.domain.errors import BaseModelChangedError, OutOfMemoryError
 from core.domain.job import Stage
-from core.domain.policy import POLICIES
+from core.domain.policy import POLICIES, PlannedAttack
 from core.domain.report import Verdict
 from core.domain.request import Disposition
 from core.pipeline.run import run
@@ -178,7 +178,7 @@ def under(task, policy):
     return replace(task, spec=task.spec.model_copy(update={"policy": policy}))
 
 
-@pytest.mark.parametrize("policy", ["standard-2", "strict-1"])
+@pytest.mark.parametrize("policy", ["standard-2", "standard-3", "strict-1"])
 def test_report_holds_what_the_policy_asks_for(make_task, policy):
     task = under(make_task(holdout=pairs(7, "h"), max_steps=2), policy)  # too few to say that no action is needed
 
@@ -188,7 +188,8 @@ def test_report_holds_what_the_policy_asks_for(make_task, policy):
     assert {attack.name for attack in report.attacks} >= {
         attack.name for attack in POLICIES[policy].attacks if attack.at_most
     }
-    made_or_left_out = {attack.name for attack in report.attacks} | report.not_measured.keys()
+    left_out = {name.partition(" (")[0] for name in report.not_measured}
+    made_or_left_out = {attack.name for attack in report.attacks} | left_out
     assert made_or_left_out >= {"quantisation", "prompts", "sampling", "relearning"}
     assert report.membership is not None
     assert "7 items" in report.membership.absent["min_k"] or "3 items" in report.membership.absent["min_k"]
@@ -216,6 +217,23 @@ def test_attacks_that_cost_more_than_the_training_are_left_out_with_the_reason(m
 
     assert {result.name for result in short.report.attacks} == {"quantisation", "prompts"}
     assert "forward tokens" in short.report.not_measured["relearning"]
+
+
+def test_forgotten_answers_are_taught_beside_those_of_the_holdout_set(make_task, monkeypatch):
+    taught = PlannedAttack(name="relearning", budget={"variants": ("answers",), "steps": (0, 2), "batch_size": 2})
+    alone = POLICIES["standard-3"].model_copy(update={"attacks": (taught,), "attack_share": None})
+    monkeypatch.setitem(POLICIES, alone.name, alone)
+    task = under(make_task(holdout=pairs(7, "h"), max_steps=1), alone.name)
+
+    outcome = run(task, FakeJobMonitor(), FakeArtifactStore(), FakeItemStore(), clock)
+
+    (result,) = outcome.report.attacks
+    assert result.absent is None
+    assert set(result.attacked.items) == {item.id for item in outcome.report.forget.items}
+    assert set(result.control.items) < {item.id for item in pairs(7, "h")}
+    assert result.control.n == result.attacked.n
+    assert any("too few of their answers were taught" in told for told in outcome.report.does_not_establish)
+    assert "Other texts, which this model never saw" in outcome.report_html
 
 
 def steps_by_stage(monitor):
