@@ -12,13 +12,13 @@ from core.domain.workload import Workload
 
 # As the recipe has them, which the light half cannot import; a test compares.
 MEASURED_RETAIN_ROWS = 128
-DECODED_FORGET_ITEMS = 128
-DECODED_ITEMS = 32
+DECODED_FORGET_TOKENS = 1 << 16
+DECODED_TOKENS = 1 << 13
+ATTACKED_ITEMS = 128
 DECODING_METRICS = frozenset({"extraction_likelihood", "rouge_l_recall"})
 WRITTEN_TEXTS = SetSize(num_items=512, num_tokens=512 * 64, longest=64)  # at most, where a model writes its own
 
 _BACKWARD = 3  # forward passes that one forward and backward costs
-_DECODING = 10  # forward passes that a token costs about, where the model writes on behind it
 # Values that a decoder layer keeps for the way back, for each token and hidden unit: 34 bytes of two-byte numbers.
 # Source: Korthikanti et al., 2022 (arXiv 2205.05198), without the part that grows with the square of the length.
 _KEPT_BY_LAYER = 17
@@ -84,17 +84,23 @@ def _measuring(sets: _Sets, policy: Policy, *, has_reference: bool) -> dict[Stag
     """Return the tokens of the stages that read and measure the sets, whatever is learned in between."""
     forget, retain, holdout = sets.forget, sets.retain, sets.holdout
     scored = forget.num_tokens + forget.wording_tokens + retain.tokens_of(MEASURED_RETAIN_ROWS)
-    decoded = forget.tokens_of(DECODED_FORGET_ITEMS) + retain.tokens_of(DECODED_ITEMS)
+    decoded = _continued(forget, at_most=DECODED_FORGET_TOKENS) + _continued(retain, at_most=DECODED_TOKENS)
     if holdout is not None:
         scored += holdout.num_tokens
-        decoded += holdout.tokens_of(DECODED_ITEMS)
-    once = scored + (_DECODING * decoded if DECODING_METRICS & set(policy.metrics) else 0)
+        decoded += _continued(holdout, at_most=DECODED_TOKENS)
+    once = scored + (decoded if DECODING_METRICS & set(policy.metrics) else 0)
     return {
         Stage.PREPARE: forget.num_tokens + sets.trained.num_tokens + (holdout.num_tokens if holdout else 0),
         Stage.BASELINE: once * (2 if has_reference else 1),
         Stage.EVALUATE: once,
-        Stage.ATTACK: forget.tokens_of(DECODED_FORGET_ITEMS) * len(policy.attacks),
+        Stage.ATTACK: forget.tokens_of(ATTACKED_ITEMS) * len(policy.attacks),
     }
+
+
+def _continued(texts: SetSize, *, at_most: int) -> float:
+    """Return how many tokens are written on behind each prefix of the items: half the square of each one's length."""
+    mean = texts.num_tokens / texts.num_items
+    return min(at_most, texts.num_items * mean**2 / 2)
 
 
 def _editing(method: LawOptions, sets: _Sets) -> _Learning:

@@ -3,11 +3,12 @@ import pytest
 from core.domain.catalog import GaGdGeneralOptions, GradientAscentOptions, LawOptions, LokuOptions, NpoOptions
 from core.domain.policy import POLICIES
 from core.domain.sizes import SetSize
-from core.evaluation.evaluate import MAX_DECODED_ITEMS
+from core.evaluation.attacks import ATTACKS
+from core.evaluation.evaluate import MAX_DECODED_TOKENS
 from core.evaluation.metrics import METRICS
 from core.jobs import plan
 from core.jobs.plan import workload_of
-from core.pipeline.measure import MAX_DECODED_FORGET_ITEMS
+from core.pipeline.measure import MAX_DECODED_FORGET_TOKENS
 from core.pipeline.self_generated import MAX_TOKENS, NUM_TEXTS
 from core.pipeline.sets import MAX_UNSEEN
 from tests.fakes.examples import a_base_model, some_sizes
@@ -23,7 +24,8 @@ def planned(method, *, policy=FAST, base_model=None, forget=FORGET, own_retain=N
 
 def test_the_bounds_are_those_of_the_recipe():
     assert plan.MEASURED_RETAIN_ROWS == MAX_UNSEEN
-    assert (plan.DECODED_FORGET_ITEMS, plan.DECODED_ITEMS) == (MAX_DECODED_FORGET_ITEMS, MAX_DECODED_ITEMS)
+    assert (plan.DECODED_FORGET_TOKENS, plan.DECODED_TOKENS) == (MAX_DECODED_FORGET_TOKENS, MAX_DECODED_TOKENS)
+    assert {attack.budget.max_items for attack in ATTACKS.values()} == {plan.ATTACKED_ITEMS}
     assert {name for name, metric in METRICS.items() if metric.shortest_continuation} == plan.DECODING_METRICS
     assert (plan.WRITTEN_TEXTS.num_items, plan.WRITTEN_TEXTS.longest) == (NUM_TEXTS, MAX_TOKENS)
 
@@ -71,9 +73,10 @@ def test_measuring_reads_what_is_scored_and_what_is_decoded():
     fast = planned(LokuOptions(), base_model=base_model).tokens
     standard = planned(LokuOptions(), policy=STANDARD, base_model=base_model).tokens
 
-    scored, decoded = 200 + 50 + 128 * 20 + 500, 200 + 32 * 20 + 32 * 10
+    scored = 200 + 50 + 128 * 20 + 500
+    decoded = 10 * 20**2 / 2 + 8192 + 50 * 10**2 / 2  # of the retain set, as many as are decoded at most
     assert (fast["evaluate"], fast["attack"]) == (scored, 0)
-    assert (standard["evaluate"], standard["attack"]) == (scored + 10 * decoded, 4 * 200)
+    assert (standard["evaluate"], standard["attack"]) == (scored + decoded, 4 * 200)
     assert fast["prepare"] == 200 + 8000 + 500
 
 
