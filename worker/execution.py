@@ -35,7 +35,7 @@ class Execution:
         """Run the attempt, and return what the supervisor needs to know."""
         try:
             job = outlast(lambda: self._claimed(job_id, fence), seconds=_OUTAGE_SECONDS, doing="read the job")
-            self._run(job)
+            return self._run(job)
         except LeaseLostError:
             log.warning("the attempt does not own the job any more")
             return RunnerExit.LEASE_LOST
@@ -48,7 +48,6 @@ class Execution:
         except Exception:
             log.exception("unexpected error")
             return RunnerExit.UNEXPECTED
-        return RunnerExit.FINISHED
 
     def _claimed(self, job_id: str, fence: int) -> Job:
         job = self.attempts.jobs.job(job_id)
@@ -56,7 +55,7 @@ class Execution:
             raise LeaseLostError(f"attempt {fence} of job {job_id} is over")
         return job
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job) -> RunnerExit:
         monitor = DatabaseJobMonitor(
             job,
             jobs=self.attempts.jobs,
@@ -69,9 +68,12 @@ class Execution:
         except JobFailure as failure:
             log.warning("the job failed", code=failure.code)
             self._fail(job, PublicError(code=failure.code, message=str(failure)))
+            end = RunnerExit.FAILED
         else:
             self._end(job, monitor, outcome)
+            end = RunnerExit.FINISHED
         self._discard_checkpoint(job)
+        return end
 
     def _end(self, job: Job, monitor: DatabaseJobMonitor, outcome: Outcome | Answer) -> None:
         match outcome:

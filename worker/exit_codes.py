@@ -3,24 +3,28 @@ from enum import IntEnum
 
 
 class RunnerExit(IntEnum):
-    """The contract between the runner and its supervisor. Other codes, and signals, are a crash.
+    """How an attempt ended, and with it its runner, save one that is kept. Other codes, and signals, are a crash.
 
     Only a failure that another attempt would repeat ends the job. An unexpected error is none: a database that
     hiccups raises one too, so the job goes back to the queue until its attempts are used up.
     """
 
-    FINISHED = 0  # the runner itself recorded how the job ended
+    FINISHED = 0  # the runner itself recorded that the job succeeded; it may serve another one
+    FAILED = 79  # the runner itself recorded that the job failed; what it left in memory is not trusted
     LEASE_LOST = 80  # the attempt does not own the job any more
     STOPPED = 81  # it was asked to stop by SIGTERM, and did
     UNEXPECTED = 82  # an error that nobody foresaw; the log has its type and place
     UNFIT = 83  # the machine lacks what its settings promise; the job is not to blame
+    IDLE = 84  # there was nothing to do for too long; no attempt was begun
 
 
 _REASONS: dict[int, str] = {
     RunnerExit.FINISHED: "its process ended without recording a result",
+    RunnerExit.FAILED: "its process ended without recording a result",
     RunnerExit.LEASE_LOST: "its lease was lost",
     RunnerExit.STOPPED: "its process was stopped",
     RunnerExit.UNFIT: "its worker lacks what its settings promise",
+    RunnerExit.IDLE: "its process ended before it began",
 }
 
 

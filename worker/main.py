@@ -10,10 +10,12 @@ from core.jobs.destroy_probed import DestroyProbed
 from worker.composition import JOB_TASK, attempts_of, open_backends, utc_now
 from worker.consumption import ConsumptionWatch, end_when_stalled
 from worker.logs import configure_logging, get_logger
+from worker.presence import Presence
 from worker.scratch import clear_abandoned
 from worker.settings import WorkerSettings
 from worker.supervisor import Supervisor
 from worker.tasks import register
+from worker.warm_runner import WarmRunner
 
 log = get_logger(__name__)
 
@@ -35,12 +37,13 @@ def create_worker(settings: WorkerSettings) -> WorkerProgram:
     runs. Remote control is off: cancelling is a row in the database, and whoever reaches the broker commands nothing.
     """
     backends = open_backends(settings)
+    owner = f"{socket.gethostname()}/{os.getpid()}"
     supervisor = Supervisor(
         attempts=attempts_of(settings, backends),
         store=backends.store,
         destroy_probed=DestroyProbed(backends.jobs, backends.items, utc_now),
-        command=settings.runner_command,
-        owner=f"{socket.gethostname()}/{os.getpid()}",
+        runners=WarmRunner(settings.runner_command),
+        owner=owner,
         work_dir=settings.work_dir,
         heartbeat_seconds=settings.heartbeat_seconds,
         cancel_grace_seconds=settings.cancel_grace_seconds,
@@ -51,6 +54,7 @@ def create_worker(settings: WorkerSettings) -> WorkerProgram:
     # Weak references would be dropped at once, and with them the reaction.
     setup_logging.connect(_keep_our_logging, weak=False)
     worker_shutting_down.connect(lambda **_: supervisor.stopping.set(), weak=False)
+    Presence(backends.workers, owner, utc_now).keep_saying()
     end_when_stalled(
         ConsumptionWatch(
             backends.queue, is_busy=supervisor.busy.is_set, patience_seconds=settings.stalled_after_seconds

@@ -1,6 +1,8 @@
 from core.domain.errors import ArtifactMissingError
 from core.domain.item_set import ItemSet
 from core.domain.job import Job
+from core.modeling.base_model import LoadBaseModel
+from core.pipeline.probe import ProbeTask, probe
 from worker.composition import Backends, utc_now
 from worker.delivery import Answer
 from worker.monitor import DatabaseJobMonitor
@@ -8,11 +10,10 @@ from worker.scratch import work_dir_name
 from worker.settings import WorkerSettings
 
 
-def run_probe(job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings) -> Answer:
+def run_probe(
+    job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings, load: LoadBaseModel
+) -> Answer:
     """Return what the recipe of a probe makes of it."""
-    # Here and not above: the runner must be able to stop before the seconds that importing torch takes.
-    from core.pipeline.probe import ProbeTask, probe  # noqa: PLC0415
-
     spec = job.probe
     holdout: ItemSet | None = None if spec.holdout_set_id is None else backends.items.get(spec.holdout_set_id)
     task = ProbeTask(
@@ -25,7 +26,7 @@ def run_probe(job: Job, monitor: DatabaseJobMonitor, backends: Backends, setting
         device=settings.device,
         work_dir=settings.work_dir / work_dir_name(job),
     )
-    return Answer(probe(task, monitor, utc_now).model_dump_json().encode())
+    return Answer(probe(task, monitor, utc_now, load).model_dump_json().encode())
 
 
 def _adapter_zip(job_id: str, backends: Backends) -> bytes:

@@ -1,13 +1,15 @@
 import os
+import select
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self, cast
 
-from core.domain.job import Job
+from worker.orders import Order
 
 _PAUSE_SECONDS = 0.05
 _DEAD = ("Z", "X")  # waiting to be reaped by whoever adopted them; they hold no memory any more
@@ -18,27 +20,64 @@ _DEAD = ("Z", "X")  # waiting to be reaped by whoever adopted them; they hold no
 _PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
+# What a runner says on its stdout after an attempt that left it fit for another one. Else the attempt's end is its own.
+READY = b"ready\n"
+_LAST_SECONDS = 5.0  # between the end of a runner's stdout and that of its process; milliseconds are enough
+
+
 @dataclass(frozen=True)
 class RunnerProcess:
-    """The process group in which one attempt runs.
+    """The process group in which attempts run, one after the other.
 
-    The runner reads its stdin only to notice its end: the kernel closes our side of the pipe however we die, so a
-    killed worker leaves no run behind.
+    The kernel closes our side of the pipe with its orders however we die, and the runner ends when it does, so a killed
+    worker leaves no run behind.
     """
 
     leader: subprocess.Popen[bytes]
+    orders: IO[bytes]
+    voice: IO[bytes]
 
     @classmethod
-    def start(cls, command: Sequence[str], job: Job) -> Self:
-        """Start the runner in a new session, told only whose attempt it is."""
-        arguments = [*command, job.id, str(job.fence)]
+    def start(cls, command: Sequence[str]) -> Self:
+        """Start the runner in a new session."""
         environment = {**_PATIENT_THREADS, **os.environ}
-        leader = subprocess.Popen(arguments, stdin=subprocess.PIPE, start_new_session=True, env=environment)  # noqa: S603  # settings, not input
-        return cls(leader)
+        pipe = subprocess.PIPE
+        leader = subprocess.Popen(  # noqa: S603  # settings, not input
+            command, stdin=pipe, stdout=pipe, bufsize=0, start_new_session=True, env=environment
+        )
+        return cls(leader, cast("IO[bytes]", leader.stdin), cast("IO[bytes]", leader.stdout))
 
-    def exit_code(self) -> int | None:
-        """Return how the runner ended (negative: by that signal), or None while it runs."""
-        return self.leader.poll()
+    def tell(self, order: Order) -> None:
+        """Tell the runner which attempt to run. It may have ended just before: its exit code will say why."""
+        with suppress(BrokenPipeError):
+            self.orders.write(order.line())
+
+    def has_news(self, *, within_seconds: float) -> bool:
+        """Whether the attempt is over, or the runner, as soon as that is so, or after waiting for this long."""
+        heard, _, _ = select.select([self.voice], [], [], within_seconds)
+        return bool(heard) or not self.is_running
+
+    def is_ready(self) -> bool:
+        """Whether the news is that the runner waits for another attempt."""
+        heard, _, _ = select.select([self.voice], [], [], 0)
+        return bool(heard) and self.voice.read(len(READY)) == READY
+
+    def exit_code(self) -> int:
+        """Return how the runner ended (negative: by that signal), if the news was another one."""
+        try:
+            return self.leader.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL  # which is what comes next
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the runner itself still runs."""
+        return self.leader.poll() is None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing else runs in its group. False where the system does not tell."""
+        return _members(self.leader.pid) == {self.leader.pid}
 
     def end(self, *, grace_seconds: float) -> int:
         """Return the runner's exit code once nothing of its group is left.
@@ -53,8 +92,8 @@ class RunnerProcess:
         exit_code = self.leader.wait()
         while group_is_alive(self.leader.pid):
             time.sleep(_PAUSE_SECONDS)
-        if self.leader.stdin:
-            self.leader.stdin.close()
+        self.orders.close()
+        self.voice.close()
         return exit_code
 
     def _wait_for_leader(self, seconds: float) -> None:
@@ -76,10 +115,15 @@ def group_is_alive(group: int) -> bool:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
+    return _members(group) != set()
+
+
+def _members(group: int) -> set[int] | None:
+    """Return the processes of a group that still run, None on a system that does not list them as Linux does."""
     processes = Path("/proc")
     if not (processes / "self" / "stat").exists():
-        return True
-    return any(_is_alive_in(group, entry) for entry in processes.iterdir() if entry.name.isdigit())
+        return None
+    return {int(entry.name) for entry in processes.iterdir() if entry.name.isdigit() and _is_alive_in(group, entry)}
 
 
 def _is_alive_in(group: int, process: Path) -> bool:

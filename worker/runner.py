@@ -4,92 +4,106 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
+from itertools import count
 from types import FrameType
+from typing import NoReturn, Protocol
 
-import structlog
+from structlog.contextvars import bound_contextvars
 
-from core.domain.item_set import ItemSet
 from core.domain.job import Job
-from core.domain.spec import ProbeSpec
-from worker.composition import Backends, attempts_of, open_backends, utc_now
+from worker.composition import Backends, attempts_of, open_backends
 from worker.delivery import Answer, Outcome
 from worker.execution import Execution, StopRequestedError
+from worker.exit_codes import RunnerExit
 from worker.logs import configure_logging
 from worker.monitor import DatabaseJobMonitor
-from worker.orphan import end_with_parent
-from worker.probing import run_probe
-from worker.scratch import work_dir_name
+from worker.orders import Orders
+from worker.processes import READY
 from worker.settings import WorkerSettings
 
 
+class Recipe(Protocol):
+    """The mathematics of a runner's jobs."""
+
+    def __call__(self, job: Job, monitor: DatabaseJobMonitor) -> Outcome | Answer:
+        """Return what becomes of a job."""
+        ...
+
+    def is_fit_for_another(self) -> bool:
+        """Drop what a job left, and return whether nothing of it can reach another one."""
+        ...
+
+
 def main() -> None:
-    """Run one attempt: ``python -m worker.runner JOB_ID FENCE``, started by the supervisor.
+    """Run attempts, one after the other: ``python -m worker.runner``, started and told which by the supervisor."""
+    run_attempts(_torch_recipe)
+
+
+def run_attempts(open_recipe: Callable[[Backends, WorkerSettings], Recipe]) -> NoReturn:
+    """Run the attempts that the supervisor orders, say that another may come as long as that is so, and end.
 
     The order matters: being an orphan, being asked to stop and being wrong must have their consequences before
-    the seconds that importing torch takes.
+    the seconds that importing torch takes, which opening the recipe does.
     """
-    end_with_parent()
+    orders = Orders()
     signal.signal(signal.SIGTERM, _stop)
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would put the texts on disk
-    job_id, fence = sys.argv[1], int(sys.argv[2])
+    say_ready = _only_voice()
     settings = WorkerSettings()
     configure_logging(settings.log_level)
-    structlog.contextvars.bind_contextvars(job_id=job_id, fence=fence)
+    try:
+        end = _run_attempts(orders, settings, open_recipe, say_ready)
+    except StopRequestedError:  # between two attempts
+        end = RunnerExit.STOPPED
+    # Everything is recorded. Taking torch down module by module costs seconds, in which the worker would take no job.
+    logging.shutdown()
+    os._exit(end)
+
+
+def _run_attempts(
+    orders: Orders,
+    settings: WorkerSettings,
+    open_recipe: Callable[[Backends, WorkerSettings], Recipe],
+    say_ready: Callable[[], None],
+) -> RunnerExit:
     backends = open_backends(settings)
+    recipe = open_recipe(backends, settings)
     execute = Execution(
         attempts=attempts_of(settings, backends),
         store=backends.store,
-        recipe=lambda job, monitor: run_pipeline(job, monitor, backends, settings),
+        recipe=recipe,
         checkpoint_seconds=settings.checkpoint_seconds,
     )
-    exit_code = execute(job_id, fence)
-    # Everything is recorded. Taking torch down module by module costs seconds, in which the worker would take no job.
-    logging.shutdown()
-    os._exit(exit_code)
+    for served in count(1):
+        order = orders.next(within_seconds=settings.runner_idle_seconds)
+        if order is None:
+            break
+        with bound_contextvars(job_id=order.job_id, fence=order.fence):
+            end = execute(order.job_id, order.fence)
+            is_last = end is not RunnerExit.FINISHED or served == settings.runner_max_jobs
+            if is_last or not recipe.is_fit_for_another():
+                return end
+        say_ready()
+    return RunnerExit.IDLE
 
 
-def run_pipeline(
-    job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings
-) -> Outcome | Answer:
-    """Return what the recipe makes of the job: the one place where jobs and mathematics meet."""
-    # Here and not above, for the reason that main gives.
-    import torch  # noqa: PLC0415
+def _torch_recipe(backends: Backends, settings: WorkerSettings) -> Recipe:
+    from worker.recipe import TorchRecipe  # noqa: PLC0415  # for the reason that run_attempts gives
 
-    from core.pipeline.run import run  # noqa: PLC0415
-    from core.pipeline.task import RunTask  # noqa: PLC0415
-
-    if settings.torch_threads is not None:
-        torch.set_num_threads(settings.torch_threads)
-    work_dir = settings.work_dir / work_dir_name(job)  # the supervisor removes it, however this process ends
-    work_dir.mkdir(parents=True, mode=0o700)
-    if isinstance(job.spec, ProbeSpec):
-        return run_probe(job, monitor, backends, settings)
-    spec = job.unlearning
-    base_model = backends.base_models.get(spec.base_model)
-    task = RunTask(
-        job_id=job.id,
-        spec=spec,
-        base_model=base_model,
-        forget=backends.items.get(spec.forget_set_id),
-        retain=_item_set(spec.retain_set_id or spec.registered_retain_set_id, backends),
-        holdout=_item_set(spec.holdout_set_id, backends),
-        # Also where training does not read it: attacks fine-tune on texts about nothing in particular.
-        general=_item_set(spec.general_set_id or base_model.general_set_id, backends),
-        device=settings.device,
-        work_dir=work_dir,
-    )
-    ran = run(task, monitor, backends.store, backends.items, utc_now)
-    return Outcome(
-        adapter_zip=ran.adapter_zip,
-        report_json=ran.report.model_dump_json().encode(),
-        report_html=ran.report_html.encode(),
-        dispositions=ran.dispositions,
-    )
+    return TorchRecipe(backends, settings)
 
 
-def _item_set(set_id: str | None, backends: Backends) -> ItemSet | None:
-    return None if set_id is None else backends.items.get(set_id)
+def _only_voice() -> Callable[[], None]:
+    """Return what tells the supervisor, over our stdout; what anybody else prints goes to stderr from now on."""
+    voice = os.dup(sys.stdout.fileno())  # not inherited by children, whose lives would keep the pipe open
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return lambda: _say(voice)
+
+
+def _say(voice: int) -> None:
+    os.write(voice, READY)
 
 
 def _stop(_: int, __: FrameType | None) -> None:

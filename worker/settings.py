@@ -35,9 +35,14 @@ class WorkerSettings(BaseSettings):
     checkpoint_seconds: float = Field(default=15.0, ge=0, description="Pause between two checkpoints of a run.")
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    device_memory_bytes: int | None = Field(default=None, ge=1, description="That jobs may fill; absent: all of it.")
     torch_threads: int | None = Field(default=None, ge=1)
     work_dir: Path = Path(tempfile.gettempdir()) / "lethe-work"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    runner_max_jobs: int = Field(
+        default=50, ge=1, description="A runner serves so many jobs of one tenant on one base model; 1: a new one each."
+    )
+    runner_idle_seconds: float = Field(default=600.0, gt=0, description="How long a runner waits for its next job.")
     runner_command: tuple[str, ...] = (sys.executable, "-m", "worker.runner")
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from worker.logs import get_logger
 from worker.outage import outlast
 from worker.processes import RunnerProcess
 from worker.scratch import clear_older_attempts, work_dir_name
+from worker.warm_runner import WarmRunner
+
+_SETTLING_SECONDS = 60.0  # what a runner may take to find out that its base model is as it was; most of it is reading
 
 log = get_logger(__name__)
 
@@ -30,20 +33,22 @@ class Ending:
     reason: str
     costs_attempt: bool = True
     grace_seconds: float = 0.0
+    keeps_runner: bool = False
 
 
 @dataclass(frozen=True)
 class Supervisor:
     """Runs one job at a time in a child process, and never lets go of it before nothing of it is left.
 
-    The child holds the mathematics, the GPU and the texts; this side holds the lease and the right to kill. Calling it
-    twice with one id is harmless, because the second claim finds nothing to do.
+    The child holds the mathematics, the GPU and the texts; this side holds the lease and the right to kill. One that
+    says that nothing of a job is left in it serves the next, see :class:`WarmRunner`. Calling it twice with one id is
+    harmless, because the second claim finds nothing to do.
     """
 
     attempts: Attempts
     store: ArtifactStore
     destroy_probed: DestroyProbed
-    command: Sequence[str]
+    runners: WarmRunner
     owner: str
     work_dir: Path
     heartbeat_seconds: float
@@ -77,44 +82,51 @@ class Supervisor:
 
     def _run(self, job: Job) -> None:
         try:
-            runner = RunnerProcess.start(self.command, job)
+            runner = self.runners.told_of(job)
         except OSError:
             log.exception("the runner did not start")
             self._give_back(job, Ending("its process could not be started"))
             return
-        log.info("runner started", pid=runner.leader.pid)
         ending = Ending("its worker failed to watch it")
         try:
             ending = self._watch(job, runner)
         finally:
-            exit_code = runner.end(grace_seconds=ending.grace_seconds)
-            log.info("runner ended", exit_code=exit_code, reason=ending.reason)
+            if ending.keeps_runner:
+                self.runners.keep(runner, job)
+            else:
+                exit_code = runner.end(grace_seconds=ending.grace_seconds)
+                log.info("runner ended", exit_code=exit_code, reason=ending.reason)
             shutil.rmtree(self.work_dir / work_dir_name(job), ignore_errors=True)
             self._give_back(job, ending)
 
     def _watch(self, job: Job, runner: RunnerProcess) -> Ending:
         heartbeat = Heartbeat(self.attempts, job, every_seconds=self.heartbeat_seconds)
-        while True:
-            exit_code = runner.exit_code()
-            if exit_code is not None:
-                return self._ending(exit_code, job)
-            if self.stopping.wait(self.poll_seconds):
+        while not runner.has_news(within_seconds=self.poll_seconds):
+            if self.stopping.is_set():
                 return Ending("its worker was shut down", costs_attempt=False, grace_seconds=self.cancel_grace_seconds)
             try:
                 state = heartbeat.beat()
             except LeaseLostError:
-                return Ending("its lease was lost")
+                if not self._has_succeeded(job) or not runner.has_news(within_seconds=_SETTLING_SECONDS):
+                    return Ending("its lease was lost")
+                break
             if state is JobState.CANCELLING:
                 return Ending("it was cancelled", grace_seconds=self.cancel_grace_seconds)
+        if runner.is_ready():
+            return Ending(reason_for(RunnerExit.FINISHED, attempt=job.attempts), keeps_runner=True)
+        return self._ending(runner.exit_code(), job)
+
+    def _has_succeeded(self, job: Job) -> bool:
+        """Whether the lease has ended because the runner itself recorded a success, after which it clears up."""
+        return self.attempts.jobs.job(job.id).state is JobState.SUCCEEDED
 
     def _ending(self, exit_code: int, job: Job) -> Ending:
         """Say how the runner ended. One that cannot run jobs takes no more: else it would return them all."""
-        reason = reason_for(exit_code, attempt=job.attempts)
-        if exit_code != RunnerExit.UNFIT:
-            return Ending(reason)
-        self.stopping.set()
-        self.on_unfit()
-        return Ending(reason, costs_attempt=False)
+        if exit_code == RunnerExit.UNFIT:
+            self.stopping.set()
+            self.on_unfit()
+        no_fault_of_the_job = exit_code in {RunnerExit.UNFIT, RunnerExit.IDLE}
+        return Ending(reason_for(exit_code, attempt=job.attempts), costs_attempt=not no_fault_of_the_job)
 
     def _give_back(self, job: Job, ending: Ending) -> None:
         """End whatever the runner left open; nothing, when it recorded its own end.

@@ -69,10 +69,11 @@ def logs(deployed: Deployed) -> str:
     return "".join(file.read_text(errors="replace") for file in sorted(deployed.data_dir.glob("logs/*")))
 
 
-def runner_of(job_id: str) -> int:
+def runner_of(deployed: Deployed) -> int:
+    """The process of the job that runs: a worker has one runner at most."""
+    ours = str(deployed.data_dir / "work")
     for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "worker.runner" in command and job_id in command:
+        if "worker.runner" in (process.info["cmdline"] or []) and process.environ()["LETHE_WORK_DIR"] == ours:
             return process.pid
     raise AssertionError("no runner")
 
@@ -168,11 +169,20 @@ def test_second_job_reads_the_retain_fisher_from_the_cache(deployed, report):
     assert second["fisher"]["retain_from_cache"]
 
 
+def test_next_job_is_served_by_the_same_process(deployed, finished):
+    runners = []
+    for seed in (1, 2):
+        job_id = submit(deployed, method={"name": "loku", "max_steps": 2, "seed": seed})
+        assert wait(deployed, job_id, ended)["status"] == "succeeded"
+        runners.append(runner_of(deployed))
+    assert runners[0] == runners[1]
+
+
 def test_killed_runner_resumes_from_its_checkpoint_and_succeeds_once(deployed, finished):
     options = {"name": "loku", "early_stopping": False, "max_steps": 80}
     job_id = submit(deployed, method=options, forget=with_sentinel(deployed))
     wait(deployed, job_id, lambda job: job["stage"] == "train" and job["progress"]["step"] >= 12)
-    os.kill(runner_of(job_id), signal.SIGKILL)
+    os.kill(runner_of(deployed), signal.SIGKILL)
     job = wait(deployed, job_id, ended)
     with http(deployed) as client:
         report = client.get(f"/v1/jobs/{job_id}/report").json()
@@ -186,7 +196,7 @@ def test_killed_runner_resumes_from_its_checkpoint_and_succeeds_once(deployed, f
 def test_cancelled_job_leaves_no_process(deployed, finished):
     job_id = submit(deployed, method={"name": "loku", "early_stopping": False, "max_steps": 5000})
     wait(deployed, job_id, lambda job: job["stage"] == "train")
-    runner = psutil.Process(runner_of(job_id))
+    runner = psutil.Process(runner_of(deployed))
     with http(deployed) as client:
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
     started = time.monotonic()

@@ -30,6 +30,7 @@ class Stack:
     broker_directory: Path  # short, for a socket's path may have about a hundred characters
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     mode: str = "plain"
+    settings: dict[str, str] = field(default_factory=dict)  # over those below
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,6 +45,7 @@ class Stack:
             "LETHE_SWEEP_INTERVAL_SECONDS": "0.5",
             "LETHE_LOST_AFTER_SECONDS": "2",
             "LETHE_RUNNER_COMMAND": json.dumps(scripted),
+            **self.settings,
         }
 
     @property
@@ -107,7 +109,7 @@ class Stack:
         return self.job(job)
 
     def wait_for_run(self, job: Job, *, fence: int = 1) -> list[int]:
-        """Return the ids of the runner and its child, once the attempt is under way."""
+        """Return the ids of the runner and its child, if it has one, once the attempt is under way."""
         note = self.directory / f"{job.id}.{fence}"
         wait_until(lambda: note.exists() and len(note.read_text().split()) == 2)
         return [int(pid) for pid in note.read_text().split()]

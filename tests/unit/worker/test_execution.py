@@ -63,7 +63,7 @@ def test_job_failure_is_final_with_its_public_message(attempts, store, claimed, 
     exit_code = execute(claimed.id, claimed.fence)
 
     error = jobs.job(claimed.id).error
-    assert exit_code == RunnerExit.FINISHED
+    assert exit_code == RunnerExit.FAILED
     assert (error.code, error.message) == ("diverged", "the loss is not a number")
 
 

@@ -8,12 +8,14 @@ import pytest
 from core.domain.states import JobState
 from core.jobs.cancel import Cancel
 from core.jobs.destroy_probed import DestroyProbed
-from tests.fakes.examples import a_probe, an_item_set
+from tests.fakes.examples import a_package, a_probe, an_item_set
 from tests.fakes.item_store import FakeItemStore
+from worker import processes
 from worker.checkpoints import checkpoint_key
 from worker.exit_codes import RunnerExit
 from worker.processes import group_is_alive
 from worker.supervisor import Supervisor
+from worker.warm_runner import WarmRunner
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def supervise(attempts, store, items, clock, tmp_path):
             "attempts": attempts,
             "store": store,
             "destroy_probed": DestroyProbed(attempts.jobs, items, clock),
-            "command": [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+            "runners": WarmRunner([sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]),
             "owner": "this worker",
             "work_dir": tmp_path / "work",
             "heartbeat_seconds": 0.05,
@@ -70,9 +72,9 @@ def run_in_thread(supervisor, job):
 
 
 def test_runner_is_told_the_job_and_the_fence(supervise, queued, jobs, tmp_path):
-    supervise("import pathlib, sys; pathlib.Path(sys.argv[1], 'told').write_text(' '.join(sys.argv[2:]))")(queued.id)
+    supervise("import pathlib, sys; pathlib.Path(sys.argv[1], 'told').write_text(sys.stdin.readline())")(queued.id)
 
-    assert (tmp_path / "told").read_text() == f"{queued.id} 1"
+    assert (tmp_path / "told").read_text() == f"{queued.id} 1\n"
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,58 @@ def test_unfit_worker_hands_back_without_costing_an_attempt_and_takes_no_more(su
     assert told == [True]
 
 
+def test_runner_that_ended_just_before_it_was_told_costs_no_attempt(supervise, queued, jobs, queue):
+    supervise(f"raise SystemExit({RunnerExit.IDLE})")(queued.id)
+
+    present = jobs.job(queued.id)
+    assert (present.state, present.attempts) == (JobState.QUEUED, 0)
+    assert queue.published == [queued.id]
+
+
+def test_runner_that_says_what_nobody_asked_for_is_killed(supervise, queued, jobs, monkeypatch):
+    monkeypatch.setattr(processes, "_LAST_SECONDS", 0.1)
+
+    supervise("import time; print('finished', flush=True); time.sleep(60)")(queued.id)
+
+    assert "SIGKILL" in jobs.events(queued.id)[-1].message
+
+
+def test_runner_that_says_it_is_ready_without_a_result_hands_the_job_back(supervise, queued, jobs):
+    supervisor = supervise("import os, sys; os.write(1, b'ready\\n'); sys.stdin.read()")
+
+    supervisor(queued.id)
+
+    supervisor.runners._kept[1].end(grace_seconds=0)
+    assert "without recording a result" in jobs.events(queued.id)[-1].message
+
+
+def test_runner_that_recorded_a_success_has_time_to_clear_up_though_its_lease_is_gone(
+    supervise, queued, jobs, attempts, tmp_path
+):
+    supervisor = supervise("""
+        import os, pathlib, sys, time
+        pathlib.Path(sys.argv[1], "group").write_text(str(os.getpid()))
+        while not pathlib.Path(sys.argv[1], "recorded").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os.write(1, b"ready\\n")
+        sys.stdin.read()
+    """)
+    thread = run_in_thread(supervisor, queued)
+    group = wait_for_group(tmp_path)
+    attempts.succeed(jobs.job(queued.id), a_package(), ())
+    (tmp_path / "recorded").touch()
+
+    thread.join(20)
+
+    _, kept = supervisor.runners._kept
+    assert kept.leader.pid == group
+    assert kept.is_running
+    kept.end(grace_seconds=0)
+
+
 def test_runner_that_cannot_be_started_costs_an_attempt(supervise, queued, jobs):
-    supervise("", command=["/there/is/no/such/program"])(queued.id)
+    supervise("", runners=WarmRunner(["/there/is/no/such/program"]))(queued.id)
 
     assert jobs.job(queued.id).attempts == 1
 
@@ -206,7 +258,7 @@ def test_stopping_worker_claims_nothing(supervise, queued, jobs):
 def test_scratch_of_a_killed_runner_is_removed(supervise, queued, tmp_path):
     script = """
         import os, pathlib, signal, sys
-        pathlib.Path(sys.argv[1], "work", "-".join(sys.argv[2:4])).mkdir()
+        pathlib.Path(sys.argv[1], "work", "-".join(sys.stdin.readline().split())).mkdir()
         os.kill(os.getpid(), signal.SIGKILL)
     """
 
