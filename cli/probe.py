@@ -23,6 +23,7 @@ def probe(
     items: Annotated[Path, typer.Argument(help="JSON lines of items to ask about.")],
     base_model: Annotated[str, typer.Option()],
     job: Annotated[str | None, typer.Option(help="A succeeded job whose adapter is put on.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Whose limits; `lethe policies` shows them.")] = None,
     external_id: Annotated[str | None, typer.Option(help="Your own name for this probe.")] = None,
     url: Url = None,
     key: Key = None,
@@ -34,6 +35,8 @@ def probe(
     body: dict[str, object] = {"base_model": base_model, "items": without_absent(read_items(items))}
     if job is not None:
         body["job_id"] = job
+    if policy is not None:
+        body["policy"] = policy
     if external_id is not None:
         body["external_id"] = external_id
     console = Console()

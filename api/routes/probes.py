@@ -19,6 +19,7 @@ from api.errors import (
 from api.json_body import parse_json_object, read_json_bytes
 from api.openapi import NEW_PROBE_REF
 from api.responses import header, refusals
+from api.schemas.event import EventBody, EventsQuery
 from api.schemas.page import ListBody
 from api.schemas.probe import NewProbe, ProbeBody, ProbesQuery, ProbeWithResult
 from api.validation import validate_probe
@@ -26,6 +27,7 @@ from core.domain.errors import (
     ArtifactMissingError,
     BaseModelMismatchError,
     DuplicateItemError,
+    HoldoutSetRequiredError,
     IllegalTransitionError,
     ItemTooLongError,
     ItemTooShortError,
@@ -83,6 +85,7 @@ def _new_probe(body: Annotated[bytes, Depends(_body_bytes)]) -> NewProbe:
             ItemTooLongError,
             ItemTooShortError,
             DuplicateItemError,
+            HoldoutSetRequiredError,
         ),
     },
 )
@@ -96,6 +99,7 @@ def create_probe(
             base_model=body.base_model,
             items=body.items,
             job_id=body.job_id,
+            policy=body.policy,
             external_id=body.external_id,
             metadata=body.metadata,
         )
@@ -136,6 +140,22 @@ def get_probe(probe_id: ProbeId, tenant: TenantOf, services: ServicesOf) -> Prob
     if probe.result is None:
         return ProbeWithResult.answered(probe, None)
     return ProbeWithResult.answered(probe, ProbeResult.model_validate_json(services.artifacts.get(probe.result.key)))
+
+
+@router.get(
+    "/v1/probes/{probe_id}/events",
+    operation_id="listProbeEvents",
+    summary="Read a probe's history, oldest first",
+    responses=refusals(NotFoundError, InvalidFieldError, UnknownFieldError),
+)
+def list_probe_events(
+    probe_id: ProbeId, query: Annotated[EventsQuery, Query()], tenant: TenantOf, services: ServicesOf
+) -> ListBody[EventBody]:
+    """Return the events after `after_seq`, of the types that a job has. To follow a probe, pass the last `seq`."""
+    services.jobs.job(probe_id, tenant=tenant)
+    events = services.jobs.events(probe_id, after_seq=query.after_seq, limit=query.limit + 1)
+    bodies = [EventBody.of(event) for event in events[: query.limit]]
+    return ListBody[EventBody].of(bodies, has_more=len(events) > query.limit)
 
 
 @router.post(

@@ -19,10 +19,10 @@ _EXAMPLE: JsonDict = {
 
 
 class EventBody(Identified):
-    """A fact about a job."""
+    """A fact about a job or a probe."""
 
     model_config = ConfigDict(frozen=True, json_schema_extra={"examples": [_EXAMPLE]})
-    seq: int = Field(description="Starts at 1 and grows by one within its job, without gaps.")
+    seq: int = Field(description="Starts at 1 and grows by one within its job or probe, without gaps.")
     type: EventType
     level: Level
     message: str

@@ -10,7 +10,7 @@ from api.schemas.time import Time
 from core.domain.base_model import BaseModelId
 from core.domain.items import Item
 from core.domain.job import Job, PublicError, Stage
-from core.domain.policy import DEFAULT_POLICY, current
+from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.probe import ProbeLimit, ProbeResult, ProbeThresholds
 from core.domain.states import JobState
 
@@ -35,6 +35,7 @@ _EXAMPLE: JsonDict = {
     "error": None,
     "base_model": "people/neo-6m",
     "job_id": None,
+    "policy": current(DEFAULT_POLICY).name,
     "num_items": 2,
     "external_id": "case-2026-0042",
     "metadata": {},
@@ -111,6 +112,10 @@ class NewProbe(BaseModel):
     job_id: JobIdField | None = Field(
         default=None, description="One of your succeeded jobs on this base model: its adapter is put on."
     )
+    policy: PolicyName = Field(
+        default=DEFAULT_POLICY,
+        description="Whose limits are asked about: the newest version of this one of GET /v1/policies.",
+    )
     external_id: ExternalId | None = Field(default=None, description="Your own name for this probe.")
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict,
@@ -133,6 +138,7 @@ class ProbeBody(Identified):
     error: PublicError | None = Field(description="Why the probe failed.")
     base_model: str
     job_id: str | None = Field(description="The job whose adapter is put on the base model.")
+    policy: str = Field(description="Whose limits are asked about: one of GET /v1/policies, with its version.")
     num_items: int
     external_id: str | None
     metadata: dict[str, str]
@@ -153,6 +159,7 @@ class ProbeBody(Identified):
             error=probe.error,
             base_model=probe.spec.base_model,
             job_id=probe.probe.job_id,
+            policy=probe.probe.policy,
             num_items=probe.probe.num_items,
             external_id=probe.external_id,
             metadata=probe.probe.metadata,

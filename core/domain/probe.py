@@ -38,6 +38,7 @@ class ProbeThresholds(BaseModel):
     num_holdout_items: int  # that were measured; 0 where there is no holdout set
     excluded_holdout_items: int  # that are among the probed ones
     holdout_refused: dict[str, str] = {}  # metric -> why its limit is the policy's although there is a holdout set
+    chance_over: float | None = None  # share of unseen items over any of the limits; None: no holdout set tells
 
 
 class ProbeTotals(BaseModel):

@@ -10,6 +10,7 @@ from typing import TypeVar
 from core.domain.base_model import RegisteredBaseModel
 from core.domain.errors import (
     DuplicateItemError,
+    HoldoutSetRequiredError,
     ItemTooLongError,
     ItemTooShortError,
     LetheError,
@@ -20,6 +21,7 @@ from core.domain.errors import (
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet, dump_items, with_ids
 from core.domain.items import FactItem, PairItem, TextItem, characters, normalized, wordings
+from core.domain.policy import PolicyName, current
 from core.domain.sizes import SetSize
 from core.ports import BaseModelRepository, ItemStore
 
@@ -99,6 +101,20 @@ def named_base_model(base_models: BaseModelRepository, model_id: str) -> Registe
         raise UnknownBaseModelError(
             "no base model is registered under this id; GET /v1/base-models lists those that are", param="/base_model"
         ) from missing
+
+
+def refuse_without_holdout(policy: PolicyName, base_model: RegisteredBaseModel) -> None:
+    """Refuse a policy that needs a holdout set where none is registered.
+
+    Raises:
+        HoldoutSetRequiredError: it does, and there is none.
+    """
+    if current(policy).needs_holdout and base_model.holdout_set_id is None:
+        raise HoldoutSetRequiredError(
+            f"policy {policy} compares with texts that the base model never saw, and none are registered: register the "
+            "base model with a holdout set, or choose another policy",
+            param="/policy",
+        )
 
 
 def new_item_set(items: Items, *, tenant: str, owner: str, secret: bytes, now: datetime) -> ItemSet:

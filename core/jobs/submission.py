@@ -5,7 +5,6 @@ from core.domain.catalog import MethodOptions
 from core.domain.errors import (
     ForgetRetainOverlapError,
     GeneralCorpusRequiredError,
-    HoldoutSetRequiredError,
     PromptRequiredError,
     RetainSetRequiredError,
     SubjectNotInPromptError,
@@ -17,7 +16,7 @@ from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.workload import Workload
 from core.jobs.admission import Admission
 from core.jobs.idle_options import refuse_idle_options
-from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model
+from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model, refuse_without_holdout
 from core.jobs.missing_parts import refuse_missing_parts
 from core.jobs.plan import workload_of
 from core.ports import BaseModelRepository, ItemStore
@@ -83,7 +82,7 @@ class CheckSubmission:
                 "retain set, or set `self_generated`",
                 param="/retain",
             )
-        _refuse_without_holdout(submission.policy, base_model)
+        refuse_without_holdout(submission.policy, base_model)
         general_set_id = _general_set_id(submission.method, base_model)
         workload = workload_of(submission.method, current(submission.policy), base_model, forget, retain)
         if workload is not None:
@@ -102,15 +101,6 @@ def _general_set_id(method: MethodOptions, base_model: RegisteredBaseModel) -> s
             param="/method/retain_corpus",
         )
     return base_model.general_set_id
-
-
-def _refuse_without_holdout(policy: PolicyName, base_model: RegisteredBaseModel) -> None:
-    if current(policy).needs_holdout and base_model.holdout_set_id is None:
-        raise HoldoutSetRequiredError(
-            f"policy {policy} compares with texts that the base model never saw, and none are registered: register the "
-            "base model with a holdout set, or choose another policy",
-            param="/policy",
-        )
 
 
 def _refuse_unfit(forget: Items, method: MethodOptions) -> None:

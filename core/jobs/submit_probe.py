@@ -12,10 +12,19 @@ from core.domain.events import EventType, NewEvent
 from core.domain.identifiers import new_id
 from core.domain.item_set import ItemSet
 from core.domain.job import Job
-from core.domain.policy import DEFAULT_POLICY, current
+from core.domain.policy import DEFAULT_POLICY, PolicyName, current
 from core.domain.spec import JobSpec, ProbeSpec
 from core.domain.states import JobState
-from core.jobs.intake import CountTokens, ItemCheck, Items, Limits, named_base_model, new_item_set, stored_with_row
+from core.jobs.intake import (
+    CountTokens,
+    ItemCheck,
+    Items,
+    Limits,
+    named_base_model,
+    new_item_set,
+    refuse_without_holdout,
+    stored_with_row,
+)
 from core.jobs.submit import publish
 from core.ports import BaseModelRepository, Clock, ItemStore, JobQueue, JobRepository
 
@@ -30,6 +39,7 @@ class ProbeSubmission:
     job_id: str | None
     external_id: str | None
     metadata: dict[str, str]
+    policy: PolicyName = DEFAULT_POLICY
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class SubmitProbe:
             InvalidRequestError: one of its subclasses, naming the field; nothing was stored.
         """
         base_model = named_base_model(self.base_models, submission.base_model)
+        refuse_without_holdout(submission.policy, base_model)
         if submission.job_id is not None:
             self._check_adapter(submission.job_id, submission.tenant, base_model)
         check = ItemCheck(base_model, self.limits.max_item_characters, self.count_tokens)
@@ -96,7 +107,7 @@ class SubmitProbe:
             spec=ProbeSpec(
                 base_model=base_model.id,
                 weights_sha256=base_model.weights_sha256,
-                policy=current(DEFAULT_POLICY).name,
+                policy=current(submission.policy).name,
                 item_set_id=texts.id,
                 num_items=len(texts.items),
                 holdout_set_id=base_model.holdout_set_id,

@@ -139,6 +139,7 @@ def _limits(thresholds: Thresholds, task: ProbeTask, num_unseen: int) -> ProbeTh
         num_holdout_items=num_unseen,
         excluded_holdout_items=len(task.holdout.items) - num_unseen if task.holdout else 0,
         holdout_refused=thresholds.holdout_refused,
+        chance_over=thresholds.chance_over,
     )
 
 
@@ -149,7 +150,7 @@ def _totals(items: list[ProbedItem], limits: ProbeThresholds) -> ProbeTotals:
         memorised=counts[True],
         not_memorised=counts[False],
         undecided=counts[None],
-        by_chance=over_by_chance(len(items)) if limits.source == "holdout" else None,
+        by_chance=None if limits.chance_over is None else over_by_chance(len(items), share=limits.chance_over),
     )
 
 

@@ -20,6 +20,7 @@ def stranger(world):
         ("HEAD", "/v1/jobs/{job}/report"),
         ("GET", "/v1/deletion-requests/{request}"),
         ("GET", "/v1/probes/{probe}"),
+        ("GET", "/v1/probes/{probe}/events"),
         ("POST", "/v1/probes/{probe}/cancel"),
     ],
 )

@@ -22,6 +22,7 @@ CONTRACT = {
     ("post", "/v1/probes"): "createProbe",
     ("get", "/v1/probes"): "listProbes",
     ("get", "/v1/probes/{probe_id}"): "getProbe",
+    ("get", "/v1/probes/{probe_id}/events"): "listProbeEvents",
     ("post", "/v1/probes/{probe_id}/cancel"): "cancelProbe",
     ("get", "/v1/base-models"): "listBaseModels",
     ("get", "/v1/base-models/{base_model_id}"): "getBaseModel",

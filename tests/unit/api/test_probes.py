@@ -1,6 +1,7 @@
 import pytest
 
 from core.domain.job import PublicError
+from core.domain.policy import current
 from core.domain.states import JobState
 from tests.fakes.examples import a_base_model, a_job
 from tests.unit.api.harness import OTHER_TENANT, a_probe_body, post, problem
@@ -104,6 +105,41 @@ def test_jobs_and_probes_are_lists_of_their_own(world, client):
     problem(client.get(f"/v1/probes/{job.id}"), 404, "not_found")
 
 
+def test_events_are_those_of_the_probe_and_can_be_followed_by_seq(world, client):
+    probe = world.answer(world.add_probe())
+
+    first = client.get(f"/v1/probes/{probe.id}/events", params={"limit": 2}).json()
+    rest = client.get(f"/v1/probes/{probe.id}/events", params={"after_seq": 2}).json()
+
+    assert [event["id"] for event in first["data"]] == [f"{probe.id}.1", f"{probe.id}.2"]
+    assert (first["has_more"], first["last_id"]) == (True, f"{probe.id}.2")
+    assert [(event["seq"], event["message"]) for event in rest["data"]] == [(3, "done")]
+    assert rest["has_more"] is False
+
+
+@pytest.mark.parametrize(("name", "value"), [("after_seq", -1), ("limit", 0), ("limit", 1001)])
+def test_events_refuse_impossible_queries(world, client, name, value):
+    probe = world.add_probe()
+
+    problem(client.get(f"/v1/probes/{probe.id}/events", params={name: value}), 422, "invalid_field", name)
+
+
+def test_events_of_a_job_are_not_those_of_a_probe(world, client):
+    problem(client.get(f"/v1/probes/{world.add_job().id}/events"), 404, "not_found")
+
+
+def test_policy_is_the_newest_version_of_the_one_that_is_asked_for(world, client):
+    assert client.post("/v1/probes", json=a_probe_body()).json()["policy"] == current("standard").name
+    asked = client.post("/v1/probes", json=a_probe_body(policy="fast")).json()
+    assert asked["policy"] == current("fast").name
+    assert world.jobs.job(asked["id"]).probe.policy == asked["policy"]
+    problem(post(client, a_probe_body(policy="lax"), "/v1/probes"), 422, "invalid_field", "/policy")
+
+
+def test_policy_that_needs_a_holdout_set_is_refused_without_one(client):
+    problem(post(client, a_probe_body(policy="strict"), "/v1/probes"), 422, "holdout_set_required", "/policy")
+
+
 def test_cancelling_a_queued_probe_ends_it_and_destroys_its_texts(world, client):
     probe = client.post("/v1/probes", json=a_probe_body()).json()
 
@@ -189,7 +225,7 @@ def test_create_refuses_by_the_field(world, client, body, code, param):
 def test_unknown_field_is_refused_with_those_that_there_are(client):
     detail = problem(post(client, a_probe_body(forgets=1), "/v1/probes"), 422, "unknown_field", "")["detail"]
 
-    assert "base_model, items, job_id, external_id, metadata" in detail
+    assert "base_model, items, job_id, policy, external_id, metadata" in detail
 
 
 def test_failed_probe_says_why(world, client):

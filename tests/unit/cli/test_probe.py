@@ -57,7 +57,7 @@ def printed(result):
 def test_probe_is_posted_and_its_answer_printed_by_item(run):
     client, sent = answering(QUEUED, ENDED)
 
-    ran = run(client, "--job", "job_1", "--external-id", "case-7")
+    ran = run(client, "--job", "job_1", "--policy", "fast", "--external-id", "case-7")
 
     assert ran.exit_code == 0, ran.output
     assert sent[0][:2] == ("POST", "/v1/probes")
@@ -65,6 +65,7 @@ def test_probe_is_posted_and_its_answer_printed_by_item(run):
         "base_model": "m",
         "items": [{"id": "ada-mail", "prompt": "Who?", "completion": "Ada."}],
         "job_id": "job_1",
+        "policy": "fast",
         "external_id": "case-7",
     }
     assert sent[1][:2] == ("GET", f"/v1/probes/{ENDED['id']}")

@@ -8,6 +8,7 @@ from core.domain.errors import (
     AlreadyExistsError,
     BaseModelMismatchError,
     DuplicateItemError,
+    HoldoutSetRequiredError,
     InvalidRequestError,
     ItemTooLongError,
     ItemTooShortError,
@@ -20,6 +21,7 @@ from core.domain.errors import (
 from core.domain.events import NewEvent
 from core.domain.items import PairItem, TextItem
 from core.domain.job import Job
+from core.domain.policy import current
 from core.domain.states import JobState
 from core.jobs.destroy_orphans import DestroyOrphans
 from core.jobs.destroy_probed import DestroyProbed
@@ -105,6 +107,19 @@ def test_texts_are_in_the_item_store_alone_and_not_for_good(submit: SubmitProbe)
 
 def test_base_model_without_any_set_can_be_probed(submit: SubmitProbe):
     assert submit(asked(base_model="bare")).probe.holdout_set_id is None
+
+
+def test_policy_is_stored_with_its_version(submit: SubmitProbe):
+    assert submit(ASKED).probe.policy == current("standard").name
+    assert submit(asked(policy="strict")).probe.policy == current("strict").name
+
+
+def test_policy_that_compares_with_unseen_texts_needs_some(submit: SubmitProbe):
+    with pytest.raises(HoldoutSetRequiredError) as refused:
+        submit(asked(base_model="bare", policy="strict"))
+
+    assert refused.value.param == "/policy"
+    assert submit.items.sets == {}
 
 
 def test_texts_are_destroyed_when_the_row_is_refused(submit: SubmitProbe, queue: FakeJobQueue):

@@ -13,7 +13,9 @@ from core.domain.base_model import RegisteredBaseModel, TextFormat
 from core.domain.errors import BaseModelChangedError, LeaseLostError, OutOfMemoryError
 from core.domain.items import PairItem, TextItem
 from core.domain.job import Stage
+from core.domain.policy import POLICIES
 from core.domain.spec import ProbeSpec
+from core.evaluation.item_limits import over_by_chance
 from core.modeling.base_model import weights_digest
 from core.modeling.scoring import score
 from core.pipeline.probe import ProbeTask, probe
@@ -159,7 +161,20 @@ def test_limits_come_from_the_holdout_set_and_say_so(make_task):
     assert sources["holdout"] >= 1
     assert set(thresholds.holdout_refused) == {limit.metric for limit in thresholds.limits if limit.source == "policy"}
     assert bool(result.caveats) is bool(sources["policy"])
-    assert result.totals.by_chance is not None
+    share = thresholds.chance_over
+    assert share is not None
+    assert result.totals.by_chance == over_by_chance(2, share=share)
+
+
+def test_limits_are_those_of_the_policy_that_was_asked_for(make_task):
+    task = make_task([KNOWN], holdout=HOLDOUT)
+    task = replace(task, spec=task.spec.model_copy(update={"policy": "strict-1"}))
+
+    result = probe(task, FakeJobMonitor(), clock)
+
+    assert result.thresholds.policy == "strict-1"
+    assert [limit.metric for limit in result.thresholds.limits] == [gate.metric for gate in POLICIES["strict-1"].forget]
+    assert result.items[0].metrics["verbatim_completion"] == 1.0
 
 
 def test_without_a_holdout_set_the_result_says_what_it_cannot_tell(make_task):
