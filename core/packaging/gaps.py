@@ -1,8 +1,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from core.domain.report import EvaluationReport, SetResult
-from core.packaging.attack_notes import ATTACK_NOTES, attack_title, summary_title
+from core.domain.report import AttackResult, EvaluationReport, SetResult
+from core.packaging.attack_notes import ATTACK_NOTES, attack_title, summary_title, variant_title
 from core.packaging.membership_notes import membership_note
 from core.packaging.metric_notes import note_of
 
@@ -69,8 +69,13 @@ def _of_attacks(report: EvaluationReport) -> list[Gap]:
     for attack in report.attacks:
         title = attack_title(attack)
         if attack.attacked is None:
-            gaps.append(Gap(title, attack.absent or NOT_IN_REPORT))
+            gaps.append(Gap(title, "; ".join([attack.absent or NOT_IN_REPORT, *_of_its_limit(attack, report)])))
             continue
+        untried = (
+            {item.id for item in report.forget.items} - attack.attacked.items.keys() - attack.attacked.missing.keys()
+        )
+        if untried:
+            gaps.append(Gap(f"{title}, {_items(len(untried))}", "not among the items that the attack was tried on"))
         gaps += [Gap(f"{title}, {summary_title(name).lower()}", reason) for name, reason in attack.missing.items()]
         outcomes = (
             ("", attack.attacked),
@@ -80,10 +85,26 @@ def _of_attacks(report: EvaluationReport) -> list[Gap]:
         )
         for which, outcome in outcomes:
             gaps += [
-                Gap(f"{title}{which}, {count} {'item' if count == 1 else 'items'}", reason)
+                Gap(f"{title}{which}, {_items(count)}", reason)
                 for reason, count in Counter(outcome.missing.values() if outcome else ()).items()
             ]
     return gaps
+
+
+def _items(count: int) -> str:
+    return f"{count} {'item' if count == 1 else 'items'}"
+
+
+def _of_its_limit(absent: AttackResult, report: EvaluationReport) -> list[str]:
+    """Return what became of the limit of an attack of which a variant could not be made; [] where it has none."""
+    if not absent.at_most:
+        return []
+    held = [
+        variant_title(each) for each in report.attacks if each.name == absent.name and each.at_most and each.attacked
+    ]
+    if not held:
+        return ["since no variant of the attack could be made, its limit did not hold"]
+    return [f"the limit of the attack was held to its other variants alone: {', '.join(held)}"]
 
 
 def _in_words(name: str) -> str:

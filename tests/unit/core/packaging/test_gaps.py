@@ -70,3 +70,33 @@ def test_unseen_items_that_an_attack_missed_are_counted():
     gaps = gaps_of(make_report(attacks=[make_attack(variant="answers", control=control)]))
 
     assert Gap("Relearning: on the answers themselves, unseen texts, 1 item", "not finite") in gaps
+
+
+def of_prompts(variant, **changes):
+    return make_attack(name="prompts", variant=variant, at_most={"extraction_strength": 0.2}, **changes)
+
+
+def test_variant_that_could_not_be_made_says_what_the_limit_was_held_to():
+    absent = {variant: of_prompts(variant, attacked=None, absent="why") for variant in ("paraphrase", "few_shot")}
+
+    some = gaps_of(make_report(attacks=[*absent.values(), of_prompts("role_play"), of_prompts("prefix_injection")]))
+    none = gaps_of(make_report(attacks=list(absent.values())))
+    shown = gaps_of(make_report(attacks=[make_attack(attacked=None, absent="why"), of_prompts("role_play")]))
+
+    held = "why; the limit of the attack was held to its other variants alone: a role, a willing reply"
+    assert Gap("Prompts: other words", held) in some
+    assert Gap("Prompts: examples", held) in some
+    reason = "why; since no variant of the attack could be made, its limit did not hold"
+    assert Gap("Prompts: other words", reason) in none
+    assert Gap("Relearning: on texts of the same kind", "why") in shown
+
+
+def test_items_that_an_attack_was_not_tried_on_are_counted():
+    outcome = make_outcome({"one": 0.1}).model_copy(update={"missing": {"two": "too long"}})
+    forget = make_set(before=1.0, after=0.0, ids=("one", "two", "three", "four"))
+
+    gaps = gaps_of(make_report(forget=forget, attacks=[make_attack(attacked=outcome)]))
+
+    title = "Relearning: on texts of the same kind"
+    assert Gap(f"{title}, 2 items", "not among the items that the attack was tried on") in gaps
+    assert Gap(f"{title}, 1 item", "too long") in gaps

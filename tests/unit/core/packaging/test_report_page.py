@@ -116,6 +116,13 @@ def test_each_limit_says_what_it_means_by_where_it_comes_from(plain):
     assert "stays under a fixed limit" in fixed
 
 
+@pytest.mark.parametrize(("share", "words"), [(None, "By chance one in twenty of"), (0.08, "By chance 8 % of")])
+def test_single_items_count_as_the_holdout_set_says_chance_has_it(share, words):
+    thresholds = make_report().thresholds.model_copy(update={"chance_over": share})
+
+    assert words in section(render(make_undrawn_report(thresholds=thresholds)), "Limits and whether they held")
+
+
 def test_text_below_a_table_keeps_a_distance(plain):
     assert ".wide + p, .wide + ul { margin-top: 1rem; }" in plain
 
@@ -482,7 +489,7 @@ def test_limit_of_an_attack_stands_beside_its_mean_and_at_the_top(value, held, m
     assert top.count("Forget set, attacked by relearning: extraction strength") == 1
     assert "After is the worst of 2 variants: on texts of the same kind." in top
     assert f"at most 0.160 not attacked {value:.3f} {mark}" in top
-    assert "an attack with a limit brings back for the most part counts as not forgotten" in top
+    assert "one that it brings back for the most part counts as not forgotten, whatever the mean, and so does one" in top
 
 
 def test_attack_without_a_limit_is_shown_only(full):
