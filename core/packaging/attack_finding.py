@@ -91,7 +91,7 @@ def left_open_by_teaching(attack: AttackResult) -> str:
 def _where(attack: AttackResult) -> str:
     if attack.reference is not None:
         return "after the same training, a model that never saw the items completes"
-    return "of as many texts that it never saw and was taught in the same way, it completes"
+    return "of as many texts that it never saw, after the same training,"
 
 
 def _meaning(attack: AttackResult) -> list[str]:
@@ -106,7 +106,8 @@ def _meaning(attack: AttackResult) -> list[str]:
                 left += ", unless the others are harder to learn by themselves"
             known = (
                 "This is to be expected of every known method but training the model anew without the texts. It means "
-                "that whoever has the texts and may train this model gets them back sooner than out of any other."
+                "that whoever has the texts and trains this model on them has less far to go than with one that never "
+                "knew them."
             )
             return [f"That is more than chance explains {interval}, {left}.", known]
         case -1:

@@ -25,8 +25,8 @@ def test_what_comes_back_stands_beside_what_unseen_texts_do():
     said = finding(taught(low=0.2, high=0.6, control=0.2))
 
     assert said.startswith(
-        "At its worst point this model completes 60 % of an item on average; of as many texts that it never saw and "
-        "was taught in the same way, it completes 20 %. That is more than chance explains (95 % interval +20 to +60 "
+        "At its worst point this model completes 60 % of an item on average; of as many texts that it never saw, after "
+        "the same training, 20 %. That is more than chance explains (95 % interval +20 to +60 "
         "points), so something of the texts is still in it, unless the others are harder to learn by themselves."
     )
 
