@@ -19,7 +19,7 @@ import torch
 from bench.attacks.findings import Findings, Trial
 from bench.attacks.page import page
 from bench.attacks.texts import attacked_texts
-from bench.attacks.trial import Attacker, Models, memorised, rounded_base, stage_seconds, tried
+from bench.attacks.trial import Attacker, Models, memorised, on_clean_model, rounded_base, stage_seconds, tried
 from cli.demo.base_model import ensure_base_model
 from cli.demo.options import DemoOptions
 from core.domain.catalog import METHOD_OPTIONS
@@ -69,13 +69,14 @@ def _found(arguments: Arguments) -> Findings:
         for seed in arguments.seeds:
             _say(f"{method}, seed {seed}")
             trials.append(tried(method, seed, models, texts, attacker, arguments.policy))
-    _say("what judging costs")
+    _say("a model that never knew, and what judging costs")
     return Findings(
         command=shlex.join(["python", "-m", "bench.attacks", *_without_files(sys.argv[1:])]),
         commit=_commit(),
         device=_device(),
         reference_memorised=memorised(models.reference, texts),
         trials=trials,
+        clean_relearning=on_clean_model(models, texts, attacker, seed=arguments.seeds[0]),
         base_quantisation=rounded_base(models, texts),
         cost=stage_seconds(_DEFAULT_METHOD, arguments.seeds[0], models, texts),
         cost_method=_DEFAULT_METHOD,

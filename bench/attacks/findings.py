@@ -42,6 +42,7 @@ class Findings(BaseModel):
     device: str
     reference_memorised: float  # mean extraction strength of the texts that the reference was taught
     trials: list[Trial]
+    clean_relearning: list[AttackResult] = []  # ``ANSWERS`` beside unseen people on the reference, at each rate
     base_quantisation: list[AttackResult] = []
     cost: dict[str, float] = {}  # seconds of each stage of a job of the default method under the default policy
     cost_method: str = ""

@@ -30,6 +30,12 @@ _OVERVIEW = (
     "point of the course, in each variant of relearning at its strongest rate; in the last column, than is learned of "
     "unseen people."
 )
+_CLEAN = (
+    "Without a reference the attack compares the people of the forget set with unseen ones, so it matters whether "
+    "these are as easy to learn. The reference never knew either. Taught the answers in the same way, it gets as far as "
+    "this, by the largest mean along the course; the difference is at the worst point of an item. Above zero the "
+    "control finds something where nothing is, below it misses something."
+)
 _LEAK = (
     "by min_k, how far the AUC is from that of the reference. At 0 the two are alike, below it the model still leaks, "
     "above it has forgotten too hard. An AUC is 1 where forget items are all told from the holdout set, 0.5 ideally."
@@ -48,6 +54,8 @@ def page(findings: Findings) -> str:
     ]
     if len(findings.trials) > 1:
         lines += ["## Relearning, all trials", "", _OVERVIEW, "", *tables.overview_table(findings.trials), ""]
+    if findings.clean_relearning:
+        lines += ["## Unseen people as a control", "", _CLEAN, "", *tables.clean_table(findings.clean_relearning), ""]
     for trial in findings.trials:
         lines += _trial(trial, findings.base_quantisation)
     if findings.cost:

@@ -63,6 +63,16 @@ def overview_table(trials: Sequence[Trial]) -> list[str]:
     return table(["method", "seed", "outcome", *VARIANTS, f"{ANSWERS}, above unseen people"], rows)
 
 
+def clean_table(results: Sequence[AttackResult]) -> list[str]:
+    """Return by rate how far a model that never knew gets with either people, which should be equally far."""
+    made = [result for result in results if result.attacked is not None and result.control is not None]
+    rows = []
+    for result in made:
+        peaks = [_number(peak(outcome)) for outcome in (result.attacked, result.control)]
+        rows.append([f"{result.budget['learning_rate']:g}", *peaks, f"{gap_to_unseen(result) or ABSENT}"])
+    return table(["rate", "people of the forget set", "unseen people", "difference"], rows)
+
+
 def rates_table(trial: Trial) -> list[str]:
     """Return the peak of the mean over the course at each learning rate, of the unlearned model and the reference."""
     tried = rates(trial.relearning)

@@ -100,6 +100,16 @@ def rounded_base(models: Models, texts: Texts) -> list[AttackResult]:
     return Quantisation(QuantisationBudget(variants=("int8_base", "nf4_base")))(scene)
 
 
+def on_clean_model(models: Models, texts: Texts, attacker: Attacker, *, seed: int) -> list[AttackResult]:
+    """Return what teaching the answers gets beside unseen people on the reference, which has nothing to remember."""
+    scene = _scene_of_model(models.reference, texts)
+    return [
+        result
+        for rate in attacker.learning_rates
+        for result in attacker.relearn(scene, rate, seed=seed, variants=[ANSWERS])
+    ]
+
+
 def memorised(model: Path, texts: Texts) -> float:
     """Return how much a model completes of what it was taught and no job forgets: its mean extraction strength."""
     scene = _scene_of_model(model, texts)

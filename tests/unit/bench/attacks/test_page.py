@@ -136,6 +136,16 @@ def test_page_shows_answers_beside_those_of_unseen_people(low, high, words):
     assert words in text
 
 
+def test_page_says_how_far_a_model_that_never_knew_gets_with_either_people():
+    made = beside_unseen(low=-0.2, high=0.1).model_copy(update={"attacked": outcome(0.2, course=(0.0, 0.1, 0.2))})
+    failed = AttackResult(name="relearning", variant="answers", absent="fine-tuning diverged")
+
+    text = page(make_findings(clean_relearning=[made, failed]))
+
+    assert "## Unseen people as a control" in text
+    assert text.endswith("| 0.001 | 0.200 | 0.300 | -0.050 [-0.200, +0.100] |\n")
+
+
 def test_page_of_several_trials_begins_with_all_of_them():
     answers = relearnt("answers", 1e-3, unlearned=(0.0, 0.4, 0.7), reference=(0.0, 0.1, 0.2))
     first = make_trial(relearning=[answers]).model_copy(update={"unseen_relearning": beside_unseen(low=0.3, high=0.5)})
