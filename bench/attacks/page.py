@@ -32,8 +32,8 @@ _OVERVIEW = (
 )
 _CLEAN = (
     "Without a reference the attack compares the people of the forget set with unseen ones, so it matters whether "
-    "these are as easy to learn. The reference never knew either. Taught the answers in the same way, it gets as far as "
-    "this, by the largest mean along the course; the difference is at the worst point of an item. Above zero the "
+    "these are as easy to learn. The reference never knew either. Taught the answers in the same way, it gets as far "
+    "as this, by the largest mean along the course; the difference is at the worst point of an item. Above zero the "
     "control finds something where nothing is, below it misses something."
 )
 _LEAK = (
