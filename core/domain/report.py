@@ -292,7 +292,7 @@ class AttackResult(BaseModel):
     missing: dict[str, str] = {}  # part or number of the summary -> why it is not there
     layers: list[QuantisedLayerSummary] = []  # only of quantisation
     absent: str | None = None
-    at_most: dict[str, float] = {}  # metric -> limit of the policy for the mean; without one it decides nothing
+    at_most: dict[str, float] = {}  # metric -> limit for the mean, of the policy or of the forget set if that is higher
 
 
 class EvaluationReport(BaseModel):

@@ -118,11 +118,21 @@ def _attack_gate(report: EvaluationReport, metric: str, variants: Sequence[Attac
         before=None,
         after=None if math.isnan(value) else value,
         holds=value <= worst.at_most[metric],
-        origin=f"policy {report.thresholds.policy}",
+        origin=_attack_origin(report, metric, worst.at_most[metric]),
         meaning="the attack, in none of its variants, gets more than this out of the model on average",
         attack=attack_note(worst.name).title,
         detail=_which(worst, num_made=len(made), num_planned=len(variants)),
     )
+
+
+def _attack_origin(report: EvaluationReport, metric: str, limit: float) -> str:
+    """Return where a limit under attack comes from: it is never below that of the forget set without one."""
+    raised = [
+        gate
+        for gate in report.thresholds.forget
+        if (gate.metric, gate.at_most) == (metric, limit) and gate.holdout_mean is not None
+    ]
+    return f"{_origin(report, raised[0])}, as without an attack" if raised else f"policy {report.thresholds.policy}"
 
 
 def _which(worst: AttackResult, *, num_made: int, num_planned: int) -> str:

@@ -40,6 +40,12 @@ def test_attack_is_held_to_its_limit_by_its_worst_variant():
     assert gate.origin == "policy standard-1"
 
 
+def test_limit_that_the_holdout_set_has_raised_says_so():
+    attack = make_attack(at_most={"extraction_strength": 0.081})  # that of the forget set without an attack
+
+    assert gate_under(attack).origin == "holdout set: mean 0.052, 95 % interval 0.031 to 0.081, as without an attack"
+
+
 @pytest.mark.parametrize(("value", "holds"), [(0.16, True), (0.161, False)])
 def test_limit_itself_holds(value, holds):
     assert gate_under(quantised("nf4_base", value)).holds == holds
