@@ -1,15 +1,16 @@
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from core.domain.report import EvaluationReport, ItemResult, TrajectoryPoint
 from core.packaging.attack_notes import summary_title
-from core.packaging.attack_view import attack_views
+from core.packaging.attack_view import AttackView, attack_views
 from core.packaging.chart import Limit, Series, change_chart, check_series, loss_series, trajectory_charts
 from core.packaging.dispositions import dispositions_of
-from core.packaging.drawing import COLOURS
+from core.packaging.drawing import COLOURS, Chart
 from core.packaging.exposure_notes import LUCK_BITS, MAX_P_VALUE, exposure_reading, most_bits
 from core.packaging.gaps import NOT_IN_REPORT, gaps_of
 from core.packaging.gates import gates_of
@@ -22,15 +23,41 @@ MAX_STEPS_SHOWN = 200
 MAX_RETAIN_ITEMS_SHOWN = 100
 
 
-def render(report: EvaluationReport) -> str:
+@dataclass(frozen=True)
+class Drawings:
+    """What of a page takes long to make. It says nothing of how long the job took, so it can be made before the end."""
+
+    course: list[Chart]
+    forget: Chart | None
+    retain: Chart | None  # None as well where nothing was changed
+    attacks: list[AttackView]
+
+
+def drawings_of(report: EvaluationReport) -> Drawings:
+    """Return the charts of a report's page."""
+    has_adapter = report.adapter_rank is not None
+    forget_limits = {gate.metric: Limit(gate.at_most, is_upper=True) for gate in report.thresholds.forget}
+    return Drawings(
+        course=trajectory_charts(_points_of(report), report.thresholds),
+        forget=change_chart("forget", report.forget, forget_limits, has_after=has_adapter),
+        retain=change_chart("retain", report.retain, _retain_limits(report), has_after=True) if has_adapter else None,
+        attacks=attack_views(report),
+    )
+
+
+def render(report: EvaluationReport, drawings: Drawings | None = None) -> str:
     """Return the report as one page for a reader who is no engineer.
 
     The page is complete in itself: it loads nothing, runs no script, and can be archived as one file. It shows ids
     only, for the report holds no texts; every value is escaped, for ids are the client's.
+
+    Args:
+        report: what is told.
+        drawings: those of the report, if they are made already.
     """
     has_adapter = report.adapter_rank is not None
-    points = _shown_points(report.training.trajectory if report.training else [])
-    forget_limits = {gate.metric: Limit(gate.at_most, is_upper=True) for gate in report.thresholds.forget}
+    points = _points_of(report)
+    drawn = drawings or drawings_of(report)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -48,16 +75,14 @@ def render(report: EvaluationReport) -> str:
             gates=[gate for gate in gates_of(report) if has_adapter or gate.set_name == "forget"],
             dispositions=dispositions_of(report),
             retain_items=_worst_kept(report),
-            attacks=attack_views(report),
+            attacks=drawn.attacks,
             gaps=gaps_of(report),
             reason_for=lambda name: report.not_measured.get(name, NOT_IN_REPORT),
-            charts=trajectory_charts(points, report.thresholds),
+            charts=drawn.course,
             points=points,
             course={series.title: dict(series.points) for series in _series(report, points) if series.points},
-            forget_chart=change_chart("forget", report.forget, forget_limits, has_after=has_adapter),
-            retain_chart=(
-                change_chart("retain", report.retain, _retain_limits(report), has_after=True) if has_adapter else None
-            ),
+            forget_chart=drawn.forget,
+            retain_chart=drawn.retain,
             options=report.method.model_dump(),
         )
     )
@@ -118,8 +143,9 @@ def _retain_limits(report: EvaluationReport) -> dict[str, Limit]:
     }
 
 
-def _shown_points(points: Sequence[TrajectoryPoint]) -> list[TrajectoryPoint]:
+def _points_of(report: EvaluationReport) -> list[TrajectoryPoint]:
     """Return evenly spaced points of a long course, with each that was checked and the last one."""
+    points = report.training.trajectory if report.training else []
     every = -(-len(points) // MAX_STEPS_SHOWN) or 1
     return [
         point

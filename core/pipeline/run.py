@@ -15,7 +15,7 @@ from core.evaluation.thresholds import bounded, choose_thresholds
 from core.evaluation.untouched import judge_untouched
 from core.evaluation.verdict import judge
 from core.modeling.base_model import LoadBaseModel, choose_device, load_base_model, locate
-from core.packaging.report_page import render
+from core.packaging.report_page import Drawings, drawings_of, render
 from core.packaging.verify import Probe
 from core.pipeline.attack import attack_scene, made_attacks, plan_attacks
 from core.pipeline.edit import edit_adapter
@@ -80,7 +80,8 @@ def _run(
 
     if unneeded is not None:
         facts = Facts(unneeded, thresholds, untouched, watch.seconds)
-        return _outcome(None, assemble(task, base, sets, facts, now=clock()), watch)
+        report = assemble(task, base, sets, facts, now=clock())
+        return _outcome(None, report, drawings_of(report), watch)
 
     learned = _learn(Lesson(task, base, sets, before, thresholds), options, monitor, cache, watch)
 
@@ -106,13 +107,15 @@ def _run(
         report = assemble(task, base, sets, facts, now=clock())
         probe = Probe(before.probe_ids, trained_logits=after.probe_logits, base_logits=before.probe_logits)
         adapter_zip = build_package(task, base, learned.adapter, probe, report)
+        drawings = drawings_of(report)
     learned.adapter.detach()
-    return _outcome(adapter_zip, report, watch)
+    return _outcome(adapter_zip, report, drawings, watch)
 
 
-def _outcome(adapter_zip: Path | None, report: EvaluationReport, watch: Stopwatch) -> RunOutcome:
+def _outcome(adapter_zip: Path | None, report: EvaluationReport, drawings: Drawings, watch: Stopwatch) -> RunOutcome:
+    """Return what is delivered, with the times of all stages, which are known only now."""
     timed = report.model_copy(update={"timings_seconds": watch.seconds})
-    return RunOutcome(adapter_zip, timed, render(timed), dispositions(timed))
+    return RunOutcome(adapter_zip, timed, render(timed, drawings), dispositions(timed))
 
 
 def _learn(

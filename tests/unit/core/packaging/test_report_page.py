@@ -18,7 +18,7 @@ from core.domain.report import (
 )
 from core.evaluation.metrics import METRICS
 from core.packaging.metric_notes import METRIC_NOTES
-from core.packaging.report_page import MAX_RETAIN_ITEMS_SHOWN, MAX_STEPS_SHOWN, figure, p_value, render
+from core.packaging.report_page import MAX_RETAIN_ITEMS_SHOWN, MAX_STEPS_SHOWN, drawings_of, figure, p_value, render
 from core.packaging.verdict_notes import VERDICT_NOTES
 from tests.unit.core.packaging.reports import (
     make_attack,
@@ -279,6 +279,13 @@ def test_page_is_the_same_for_the_same_report():
     report = make_undrawn_report(membership=make_membership(), attacks=[make_attack()])
 
     assert render(report) == render(report)
+
+
+def test_drawings_that_were_made_before_the_times_were_known_are_those_of_the_page():
+    report = make_report(membership=make_membership(), attacks=[make_attack()])
+    before = report.model_copy(update={"timings_seconds": {}})
+
+    assert render(report, drawings_of(before)) == render(report)
 
 
 def test_report_from_before_there_were_intervals_and_attacks_is_shown():
