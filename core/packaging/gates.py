@@ -90,7 +90,7 @@ def _perplexity_gate(report: EvaluationReport, threshold: PerplexityThreshold) -
         after=change.after if change else None,
         holds=change is not None and most is not None and change.after <= most,
         origin="recipe, under any policy",
-        meaning="the model was not destroyed: texts that were not to be forgotten hardly surprise it more",
+        meaning="the model was not destroyed; the bound is coarse and says no more than that",
     )
 
 
