@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo check test format bench bench-methods bench-attacks bench-tofu clean
+.PHONY: install demo check test format bench bench-gpu bench-methods bench-attacks bench-tofu clean
 
 install: $(INSTALLED)
 
@@ -34,8 +34,13 @@ format: install
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+# DATA, a directory with the TOFU files, adds the parts that are about TOFU rows.
 bench: install
-	$(BIN)/python -m bench.extraction_likelihood
+	$(BIN)/python -m bench.performance --out docs/results/performance.md $(if $(DATA),--data "$(DATA)") $(MORE)
+
+bench-gpu: install
+	@test -d "$(DATA)" || { echo 'bench-gpu: DATA must be the directory of the TOFU files: make bench-gpu DATA=DIR' >&2; exit 2; }
+	$(BIN)/python -m bench.gpu --data "$(DATA)" --out docs/results/gpu.md $(MORE)
 
 bench-methods: install
 	$(BIN)/python -m bench.methods --out docs/results/methods.md

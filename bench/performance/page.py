@@ -5,6 +5,11 @@ from dataclasses import dataclass
 
 from bench.performance.row import Row
 
+_HOW = (
+    "Both sides of a ratio were measured in one run, in turns; a figure is the median, in brackets the smallest and "
+    "the largest. Times depend on the machine, ratios hold."
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -28,8 +33,7 @@ def page(run: Run, parts: Mapping[str, Sequence[Row]], *, left_out: Mapping[str,
         "",
         f"Made by `{run.command}` at commit {run.commit}, on {run.machine}.",
         "",
-        "Both sides of a ratio were measured in one run, in turns; a figure is the median, in brackets the smallest and "
-        "the largest. Times depend on the machine, ratios hold.",
+        _HOW,
     ]
     for heading, rows in parts.items():
         lines += ["", f"## {heading}", "", "| what | measured | target | met |", "| --- | --- | --- | --- |"]

@@ -48,7 +48,7 @@ def _optimizer(adapter: Adapter) -> torch.optim.Optimizer:
 def _step_over_bare(step: FusedStep, shape: Shape, *, repeats: int) -> Row:
     """Both sides pass the rows of the same steps, in the same layout; the bare side finds its batches ready."""
     optimizer, count = _optimizer(step.adapter), 4
-    batches = [_batch_of(step, number) for number in range(count)]
+    batches = [batch_of(step, number) for number in range(count)]
 
     def whole() -> None:
         for number in range(count):
@@ -70,7 +70,7 @@ def _step_over_bare(step: FusedStep, shape: Shape, *, repeats: int) -> Row:
     )
 
 
-def _batch_of(step: FusedStep, number: int) -> Batch:
+def batch_of(step: FusedStep, number: int) -> Batch:
     """Return what a step passes."""
     data, size, seed = step.data, step.options.batch_size, step.options.seed
     forget = training_batch(data.forget, batch_size=size, step=number, seed=seed)
@@ -81,7 +81,7 @@ def _batch_of(step: FusedStep, number: int) -> Batch:
 def _real_tokens(step: FusedStep) -> Row:
     shares = []
     for number in range(-(-len(step.data.forget) // step.options.batch_size)):
-        mask = _batch_of(step, number).attention_mask
+        mask = batch_of(step, number).attention_mask
         shares.append((int(mask.sum()), mask.numel()))
     real, processed = (sum(side) for side in zip(*shares, strict=True))
     return Row.of(
