@@ -47,6 +47,7 @@ class MeasuredRun:
                     weights_sha256=job.spec.weights_sha256,
                     device=device,
                     workload=job.workload,
+                    steps=_steps(ran.report),
                     reused_statistics=_reused_statistics(ran.report),
                     seconds=seconds,
                     peak_memory_bytes=peak_bytes(),
@@ -95,6 +96,11 @@ def seconds_by_stage(report: EvaluationReport, *, took: float) -> dict[str, floa
     """Return how long each stage took, and as ``start`` the rest of the time since the job was claimed."""
     stages = report.timings_seconds
     return {"start": max(0.0, took - sum(stages.values())), **stages}
+
+
+def _steps(report: EvaluationReport) -> int | None:
+    """Return the steps of a training, None for an edit: its steps are no passes of the model."""
+    return None if report.training is None or report.edit is not None else report.training.steps
 
 
 def _reused_statistics(report: EvaluationReport) -> bool:

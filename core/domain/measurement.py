@@ -11,6 +11,7 @@ class Measurement(BaseModel):
     weights_sha256: str
     device: Device
     workload: Workload  # as it was known at submission
+    steps: int | None = Field(ge=0)  # that training took; None: the method has none
     reused_statistics: bool  # whether the stage ``fisher`` found its statistics there
     seconds: dict[str, float]  # by stage, and ``start``: whatever was before, between and after the stages
     peak_memory_bytes: int | None = Field(ge=1)  # None: this machine does not tell

@@ -64,6 +64,7 @@ def workload_of(
         method=method.name,
         policy=policy.name,
         steps=learning.steps,
+        forget_tokens=forget.num_tokens,
         tokens={stage.value: round(count) for stage, count in tokens.items()},
         shares_statistics=own_retain is None,
         num_parameters=base_model.num_parameters,

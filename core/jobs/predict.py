@@ -26,6 +26,17 @@ def stage_seconds(workload: Workload, measured: Measurements) -> dict[str, Range
     return _stages(workload, measured, has_statistics=has_statistics)
 
 
+def likely_steps(workload: Workload, measured: Measurements) -> float | None:
+    """Return how many steps training would take: more texts take more until they are forgotten, up to the schedule.
+
+    None for a method without steps, or where no measured job has taken any.
+    """
+    points = [Point(job.workload.forget_tokens, job.steps) for job in measured if job.steps is not None]
+    if workload.steps is None or not points:
+        return None
+    return min(workload.steps, cost_of(workload.forget_tokens, points).likely)
+
+
 def duration(workload: Workload, measured: Measurements) -> SecondsRange:
     """Return what the whole job would take, by at least one measurement.
 
@@ -64,11 +75,15 @@ def peak_memory(workload: Workload, kind: DeviceKind | None, measured: Measureme
 
 
 def _stages(workload: Workload, measured: Measurements, *, has_statistics: bool) -> dict[str, Range]:
+    steps = likely_steps(workload, measured)
     return {
         stage: cost_of(
-            _work(workload, stage, has_statistics=has_statistics),
+            _work(workload, stage, has_statistics=has_statistics, steps=steps),
             [
-                Point(_work(job.workload, stage, has_statistics=job.reused_statistics), job.seconds[stage])
+                Point(
+                    _work(job.workload, stage, has_statistics=job.reused_statistics, steps=job.steps),
+                    job.seconds[stage],
+                )
                 for job in measured
                 if stage in job.seconds
             ],
@@ -77,11 +92,12 @@ def _stages(workload: Workload, measured: Measurements, *, has_statistics: bool)
     }
 
 
-def _work(workload: Workload, stage: str, *, has_statistics: bool) -> float:
+def _work(workload: Workload, stage: str, *, has_statistics: bool, steps: float | None) -> float:
     """Return the tokens of a stage times the parameters that each of them passes."""
     if stage == Stage.FISHER and has_statistics:
         return 0
-    return workload.tokens.get(stage, 0) * workload.num_parameters
+    done = steps / workload.steps if stage == Stage.TRAIN and steps is not None and workload.steps else 1
+    return done * workload.tokens.get(stage, 0) * workload.num_parameters
 
 
 def _likely_seconds(job: Measurement, others: Measurements) -> float:

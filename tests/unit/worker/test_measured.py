@@ -61,7 +61,7 @@ def test_what_a_job_took_is_kept(measured_run, measurements, claimed, clock):
     assert kept.seconds == {"start": 2.5, "train": 8.0, "package": 1.5}
     assert (kept.workload, kept.weights_sha256) == (claimed.workload, claimed.spec.weights_sha256)
     assert (kept.device.kind, kept.measured_at) == ("cpu", START + TOOK)
-    assert not kept.reused_statistics
+    assert (kept.steps, kept.reused_statistics) == (1, False)
 
 
 def test_a_measurement_names_no_job_and_no_tenant(measured_run, measurements, claimed, clock):

@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.measurement import Measurement
-from core.jobs.predict import duration, peak_memory, stage_seconds
+from core.jobs.predict import duration, likely_steps, peak_memory, stage_seconds
 from tests.fakes.examples import a_measurement, a_workload
 
 WEIGHTS = 4 * 6_000_000  # bytes of float32
@@ -61,6 +62,34 @@ def test_each_stage_follows_its_own_measurements():
     assert list(stages) == list(slow.seconds)
 
 
+def trained(tokens: int, steps: int, seconds: float) -> Measurement:
+    job = took(tokens, 10.0)
+    return job.model_copy(update={"steps": steps, "seconds": {**job.seconds, "train": seconds}})
+
+
+def test_training_follows_the_steps_that_it_took_and_not_those_of_its_schedule():
+    # One step of 120 passes 25 tokens of a small job and 200 of a large one, at a second for 100 tokens.
+    measured = [trained(3000, 20, 5.0), trained(24_000, 90, 180.0)]
+
+    assert likely_steps(a_workload(tokens=12_000), measured) == pytest.approx(20 + 70 * 9 / 21)
+    stages = stage_seconds(a_workload(tokens=12_000), measured)
+    assert stages["train"].likely == pytest.approx(50 * 100 / 100)
+
+
+def test_training_never_takes_more_steps_than_its_schedule():
+    measured = [trained(1000, 40, 5.0), trained(10_000, 110, 50.0)]
+
+    assert likely_steps(a_workload(tokens=100_000), measured) == 120
+
+
+def test_a_method_without_steps_has_none():
+    edit = a_workload().model_copy(update={"steps": None})
+
+    assert likely_steps(edit, [took(1000, 1.0)]) is None
+    assert likely_steps(a_workload(), [took(1000, 1.0).model_copy(update={"steps": None})]) is None
+    assert stage_seconds(edit, [took(1000, 7.0).model_copy(update={"steps": None, "workload": edit})])["train"]
+
+
 def test_a_single_measurement_leaves_both_ends_open():
     found = duration(a_workload(tokens=1000), [took(1000, 10.0)])
 
@@ -78,14 +107,15 @@ def test_the_ends_are_where_measured_jobs_were_off_what_the_others_predict():
 
 
 def test_a_size_never_measured_opens_the_ends_by_what_may_grow():
-    measured = [took(1000, 10.0), took(1000, 10.0)]
-    reading = 7  # stages, and two that read nothing
+    measured = [took(1000, 10.0), took(1000, 10.0)]  # both took 60 of 120 steps
 
     found = duration(a_workload(tokens=4000), measured)
 
+    # Start, package and statistics that are there read nothing; five stages read four times as much, and training may
+    # take twice the steps for it, 120.
     assert found.low == pytest.approx(90.0)
-    assert found.likely == pytest.approx(10 * (2 + 2 * (reading - 1)) + 10)  # the statistics are there already
-    assert found.high == pytest.approx(10 * (2 + 4 * (reading - 1)) + 10)
+    assert found.likely == pytest.approx(10 * (3 + 5 * 2 + math.sqrt(8)))
+    assert found.high == pytest.approx(10 * (3 + 5 * 4 + 8))
 
 
 def test_statistics_that_an_earlier_job_left_cost_nothing_again():
