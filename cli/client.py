@@ -94,6 +94,7 @@ class EstimateView(BaseModel):
 
     model_config = _READS
     duration_seconds: RangeView | None
+    start_seconds: RangeView | None
     peak_memory_bytes: RangeView | None
     device_memory_bytes: int | None
     queue_wait_seconds: float | None

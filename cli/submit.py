@@ -51,6 +51,7 @@ def show(estimate: EstimateView, console: Console) -> None:
     table.add_row("duration", *_cells(estimate.duration_seconds, _seconds))
     for stage, seconds in estimate.stages.items():
         table.add_row(f"  {stage}", _seconds(seconds), "", "")
+    table.add_row("start", *_cells(estimate.start_seconds, _seconds))
     table.add_row("queue wait", "?" if estimate.queue_wait_seconds is None else _seconds(estimate.queue_wait_seconds))
     table.add_row("peak memory", *_cells(estimate.peak_memory_bytes, _mebibytes))
     if estimate.device_memory_bytes is not None:

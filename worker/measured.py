@@ -41,7 +41,7 @@ class MeasuredRun:
         peak_bytes = watch_peak(self.device)
         ran = run()
         if is_whole(job, ran.report):
-            seconds = seconds_by_stage(ran.report, took=self._seconds_since_claim(job))
+            seconds = ran.report.timings_seconds
             self._keep(
                 Measurement(
                     weights_sha256=job.spec.weights_sha256,
@@ -49,6 +49,7 @@ class MeasuredRun:
                     workload=job.workload,
                     steps=_steps(ran.report),
                     reused_statistics=_reused_statistics(ran.report),
+                    start_seconds=max(0.0, self._seconds_since_claim(job) - sum(seconds.values())),
                     seconds=seconds,
                     peak_memory_bytes=peak_bytes(),
                     measured_at=self.admission.clock(),
@@ -90,12 +91,6 @@ class MeasuredRun:
 def is_whole(job: Job, report: EvaluationReport) -> bool:
     """Whether one attempt did all of the job: not one that resumed another, nor one that found nothing to do."""
     return job.fence == 1 and report.training is not None and report.training.resumed_from_step is None
-
-
-def seconds_by_stage(report: EvaluationReport, *, took: float) -> dict[str, float]:
-    """Return how long each stage took, and as ``start`` the rest of the time since the job was claimed."""
-    stages = report.timings_seconds
-    return {"start": max(0.0, took - sum(stages.values())), **stages}
 
 
 def _steps(report: EvaluationReport) -> int | None:

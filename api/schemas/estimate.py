@@ -6,13 +6,13 @@ from pydantic.config import JsonDict
 from core.domain.estimate import Estimate
 
 _EXAMPLE: JsonDict = {
-    "duration_seconds": {"low": 38.2, "likely": 41.5, "high": 49.0},
+    "duration_seconds": {"low": 32.0, "likely": 35.4, "high": 42.8},
+    "start_seconds": {"low": 0.3, "likely": 0.4, "high": 6.1},
     "peak_memory_bytes": {"low": 310000000, "likely": 420000000, "high": 460000000},
     "device_memory_bytes": 8589934592,
     "queue_wait_seconds": 0.0,
     "steps": 120,
     "stages": {
-        "start": 6.1,
         "prepare": 0.9,
         "baseline": 3.2,
         "fisher": 0.1,

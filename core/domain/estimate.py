@@ -37,13 +37,14 @@ class Estimate(BaseModel):
     """What a job would take. What is not known is null, and ``absent`` says why."""
 
     model_config = _FROZEN
-    duration_seconds: SecondsRange | None = Field(description="From when a worker takes the job to its package.")
+    duration_seconds: SecondsRange | None = Field(description="Of all stages, from the first one to the package.")
+    start_seconds: SecondsRange | None = Field(
+        description="Beside them: a runner starts in seconds, and one that stayed from the job before is there already."
+    )
     peak_memory_bytes: BytesRange | None
     device_memory_bytes: int | None = Field(description="Of the largest worker that is known to be alive.")
     queue_wait_seconds: float | None = Field(ge=0, description="Until a worker would take the job, likely.")
     steps: int | None = Field(description="Of the schedule, which training may end earlier; null without training.")
-    stages: dict[str, float] = Field(
-        description="Likely seconds of each stage; `start` is whatever is before, between and after the others."
-    )
+    stages: dict[str, float] = Field(description="Likely seconds of each stage.")
     based_on: Basis | None
     absent: dict[str, str] = Field(description="Name of a field -> why it is null.")

@@ -10,7 +10,7 @@ from core.domain.workload import Workload
 from core.jobs.admission import Admission
 from core.jobs.history import Alike
 from core.jobs.outlook import Outlook
-from core.jobs.predict import duration, peak_memory, stage_seconds
+from core.jobs.predict import duration, peak_memory, stage_seconds, start
 from core.jobs.queue_wait import queue_wait
 from core.jobs.submission import CheckSubmission, Submission
 from core.ports import Clock, JobRepository
@@ -54,6 +54,7 @@ class EstimateJob:
         there = max((device.memory_bytes for device in devices), default=None)
         return Estimate(
             duration_seconds=seconds,
+            start_seconds=start(alike.measurements) if alike else None,
             peak_memory_bytes=memory,
             device_memory_bytes=there,
             queue_wait_seconds=waits,
@@ -96,7 +97,7 @@ def _unpredicted(seconds: SecondsRange | None, memory: BytesRange | None, *, rea
     """Return why each part of a prediction is not there, by its name."""
     absent: dict[str, str] = {}
     if seconds is None:
-        absent |= dict.fromkeys(("duration_seconds", "based_on"), reason)
+        absent |= dict.fromkeys(("duration_seconds", "start_seconds", "based_on"), reason)
     elif seconds.high is None:
         absent["duration_seconds.high"] = _NO_SPREAD
     if memory is None:

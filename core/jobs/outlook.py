@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from core.domain.job import Job
 from core.domain.workload import Workload
 from core.jobs.history import Alike, History
-from core.jobs.predict import stage_seconds
+from core.jobs.predict import stage_seconds, start
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,6 @@ class Outlook:
 
 
 def likely_seconds(workload: Workload, alike: Alike) -> float:
-    """Return the likely duration of a job, all its stages together."""
-    return sum(stage.likely for stage in stage_seconds(workload, alike.measurements).values())
+    """Return how long a worker likely has the job: its stages, and what is on top of them."""
+    stages = stage_seconds(workload, alike.measurements).values()
+    return start(alike.measurements).likely + sum(stage.likely for stage in stages)

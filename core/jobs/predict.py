@@ -1,6 +1,7 @@
 """Time and memory of a job, from what jobs like it took."""
 
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import TypeAlias
 
 from core.domain.device import DeviceKind
@@ -37,8 +38,19 @@ def likely_steps(workload: Workload, measured: Measurements) -> float | None:
     return min(workload.steps, cost_of(workload.forget_tokens, points).likely)
 
 
+def start(measured: Measurements) -> SecondsRange:
+    """Return what comes on top of the stages, by at least one measurement: between a runner that stayed and a new one.
+
+    Which of the two will take a job is not known before.
+    """
+    seconds = [job.start_seconds for job in measured]
+    if len(seconds) == 1:
+        return SecondsRange(low=None, likely=seconds[0], high=None)
+    return SecondsRange(low=min(seconds), likely=median(seconds), high=max(seconds))
+
+
 def duration(workload: Workload, measured: Measurements) -> SecondsRange:
-    """Return what the whole job would take, by at least one measurement.
+    """Return what all stages of the job would take, by at least one measurement.
 
     How far off that may be is seen from each measured job: what it took over what the others predict for it. The least
     and the most of this count. Of ``n`` jobs they hold the next one with probability ``(n - 1) / (n + 1)`` whatever

@@ -81,14 +81,14 @@ def a_measurement(
     measured_at: datetime = START,
 ) -> Measurement:
     """Return what a job took: so long in each stage."""
-    stages = ("start", *(stage.value for stage in Stage))
     return Measurement(
         weights_sha256=weights_sha256,
         device=device,
         workload=workload or a_workload(),
         steps=60,
         reused_statistics=True,
-        seconds=dict.fromkeys(stages, seconds),
+        start_seconds=5.0,
+        seconds={stage.value: seconds for stage in Stage},
         peak_memory_bytes=peak,
         measured_at=measured_at,
     )

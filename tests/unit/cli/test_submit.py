@@ -13,6 +13,7 @@ from cli.main import commands
 ESTIMATE = EstimateBody.model_config["json_schema_extra"]["examples"][0]  # what the API says it answers
 NOTHING = {
     "duration_seconds": None,
+    "start_seconds": None,
     "peak_memory_bytes": {"low": 2**20, "likely": None, "high": None},
     "device_memory_bytes": None,
     "queue_wait_seconds": None,
@@ -68,7 +69,8 @@ def test_a_dry_run_asks_for_an_estimate_of_the_same_body_and_files_nothing(run):
     assert sent.content == filed.content
     lines = [line.split("│")[1:-1] for line in ran.stdout.splitlines() if "│" in line]
     rows = {name.strip(): [cell.strip() for cell in cells] for name, *cells in lines}
-    assert rows["duration"] == ["41.5 s", "38.2 s", "49.0 s"]
+    assert rows["duration"] == ["35.4 s", "32.0 s", "42.8 s"]
+    assert rows["start"] == ["0.4 s", "0.3 s", "6.1 s"]
     assert rows["train"] == ["17.4 s", "", ""]
     assert rows["queue wait"][0] == "0.0 s"
     assert rows["peak memory"] == ["401 MiB", "296 MiB", "439 MiB"]

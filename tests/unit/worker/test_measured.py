@@ -58,7 +58,7 @@ def test_what_a_job_took_is_kept(measured_run, measurements, claimed, clock):
 
     (kept,) = measurements.measurements
     assert ran.report.job_id == "job_1"
-    assert kept.seconds == {"start": 2.5, "train": 8.0, "package": 1.5}
+    assert (kept.start_seconds, kept.seconds) == (2.5, {"train": 8.0, "package": 1.5})
     assert (kept.workload, kept.weights_sha256) == (claimed.workload, claimed.spec.weights_sha256)
     assert (kept.device.kind, kept.measured_at) == ("cpu", START + TOOK)
     assert (kept.steps, kept.reused_statistics) == (1, False)

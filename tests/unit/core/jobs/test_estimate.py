@@ -75,6 +75,7 @@ def test_before_anything_ran_all_but_the_least_memory_is_absent_with_a_reason(es
     assert found.steps == 120
     assert found.absent.keys() == {
         "duration_seconds",
+        "start_seconds",
         "based_on",
         "peak_memory_bytes.likely",
         "device_memory_bytes",
@@ -90,13 +91,13 @@ def test_a_job_like_those_that_ran_is_estimated_from_them(estimate, measurements
 
     found = estimate(asked())
 
-    assert found.duration_seconds.likely == 90.0
-    assert found.duration_seconds.low == pytest.approx(90 * 9 / 10.5)
-    assert found.duration_seconds.high == pytest.approx(90 * 11 / 9.5)
+    assert found.duration_seconds.likely == 80.0
+    assert found.duration_seconds.low == pytest.approx(80 * 9 / 10.5)
+    assert found.duration_seconds.high == pytest.approx(80 * 11 / 9.5)
     assert found.peak_memory_bytes.likely == 2**30
     assert found.device_memory_bytes == CPU.memory_bytes
     assert found.queue_wait_seconds == 0.0
-    assert found.stages["train"] == 10.0
+    assert (found.stages["train"], found.start_seconds.likely) == (10.0, 5.0)
     assert found.based_on.model_dump() == {
         "measurements": 3,
         "device": CPU.name,
@@ -112,7 +113,7 @@ def test_a_single_measurement_says_that_it_shows_no_spread(estimate, measurement
 
     found = estimate(asked())
 
-    assert found.duration_seconds.likely == 90.0
+    assert found.duration_seconds.likely == 80.0
     assert found.absent.keys() == {"duration_seconds.high", "peak_memory_bytes.high"}
 
 
@@ -151,7 +152,7 @@ def test_the_wait_is_what_the_jobs_ahead_would_take(estimate, measurements, work
     for age in (300.0, 200.0):
         add_job(jobs, workload, age=age)
 
-    assert estimate(asked()).queue_wait_seconds == 180.0
+    assert estimate(asked()).queue_wait_seconds == 170.0
 
 
 def test_a_job_ahead_that_cannot_be_estimated_leaves_the_wait_open(estimate, measurements, workers, jobs, workload):
@@ -170,7 +171,7 @@ def test_a_base_model_whose_sets_were_never_counted_says_so(estimate, workers):
 
     found = estimate(asked(base_model="old"))
 
-    assert found.absent.keys() == {"duration_seconds", "based_on", "peak_memory_bytes", "steps"}
+    assert found.absent.keys() == {"duration_seconds", "start_seconds", "based_on", "peak_memory_bytes", "steps"}
     assert all("register it again" in reason for reason in found.absent.values())
 
 

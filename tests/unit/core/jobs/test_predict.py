@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.measurement import Measurement
-from core.jobs.predict import duration, likely_steps, peak_memory, stage_seconds
+from core.jobs.predict import duration, likely_steps, peak_memory, stage_seconds, start
 from tests.fakes.examples import a_measurement, a_workload
 
 WEIGHTS = 4 * 6_000_000  # bytes of float32
@@ -90,10 +90,19 @@ def test_a_method_without_steps_has_none():
     assert stage_seconds(edit, [took(1000, 7.0).model_copy(update={"steps": None, "workload": edit})])["train"]
 
 
+def test_the_start_is_between_a_runner_that_stayed_and_a_new_one():
+    starts = [took(1000, 1.0).model_copy(update={"start_seconds": seconds}) for seconds in (0.25, 12.0, 0.5)]
+
+    found = start(starts)
+
+    assert (found.low, found.likely, found.high) == (0.25, 0.5, 12.0)
+    assert start(starts[1:2]).model_dump() == {"low": None, "likely": 12.0, "high": None}
+
+
 def test_a_single_measurement_leaves_both_ends_open():
     found = duration(a_workload(tokens=1000), [took(1000, 10.0)])
 
-    assert (found.low, found.likely, found.high) == (None, 90.0, None)  # start and eight stages
+    assert (found.low, found.likely, found.high) == (None, 80.0, None)  # eight stages
 
 
 def test_the_ends_are_where_measured_jobs_were_off_what_the_others_predict():
@@ -101,9 +110,9 @@ def test_the_ends_are_where_measured_jobs_were_off_what_the_others_predict():
 
     found = duration(a_workload(tokens=1000), measured)
 
-    assert found.likely == 90.0
-    assert found.low == pytest.approx(72.0)  # the one of 8 s was predicted as 10 s
-    assert found.high == pytest.approx(108.0)
+    assert found.likely == 80.0
+    assert found.low == pytest.approx(64.0)  # the one of 8 s was predicted as 10 s
+    assert found.high == pytest.approx(96.0)
 
 
 def test_a_size_never_measured_opens_the_ends_by_what_may_grow():
@@ -111,11 +120,11 @@ def test_a_size_never_measured_opens_the_ends_by_what_may_grow():
 
     found = duration(a_workload(tokens=4000), measured)
 
-    # Start, package and statistics that are there read nothing; five stages read four times as much, and training may
+    # Package and statistics that are there read nothing; five stages read four times as much, and training may
     # take twice the steps for it, 120.
-    assert found.low == pytest.approx(90.0)
-    assert found.likely == pytest.approx(10 * (3 + 5 * 2 + math.sqrt(8)))
-    assert found.high == pytest.approx(10 * (3 + 5 * 4 + 8))
+    assert found.low == pytest.approx(80.0)
+    assert found.likely == pytest.approx(10 * (2 + 5 * 2 + math.sqrt(8)))
+    assert found.high == pytest.approx(10 * (2 + 5 * 4 + 8))
 
 
 def test_statistics_that_an_earlier_job_left_cost_nothing_again():
