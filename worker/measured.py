@@ -26,6 +26,7 @@ class MeasuredRun:
     device: torch.device
     memory_bytes: int | None  # that jobs may fill; None: all of the device's
     admission: Admission
+    ways: tuple[str, ...] = ()  # of computing, that are not the device's own
 
     def __call__(self, job: Job, run: Callable[[], RunOutcome]) -> RunOutcome:
         """Return what the run does.
@@ -33,7 +34,7 @@ class MeasuredRun:
         Raises:
             InsufficientMemoryError: the job surely needs more memory than the device has.
         """
-        device = describe(self.device, memory_bytes=self.memory_bytes)
+        device = describe(self.device, memory_bytes=self.memory_bytes, ways=self.ways)
         self._tell(job, device)
         if job.workload is None:
             return run()

@@ -57,9 +57,13 @@ class TorchRecipe:
             general=self._item_set(spec.general_set_id or base_model.general_set_id),
             device=self._settings.device,
             work_dir=work_dir,
+            gradient_checkpointing=self._settings.gradient_checkpointing,
         )
         measured = MeasuredRun(
-            choose_device(self._settings.device), self._settings.device_memory_bytes, admission_of(backends)
+            choose_device(self._settings.device),
+            self._settings.device_memory_bytes,
+            admission_of(backends),
+            ways=("gradient checkpointing",) if self._settings.gradient_checkpointing else (),
         )
         ran = measured(job, lambda: run(task, monitor, backends.store, backends.items, utc_now, self._base_model))
         return Outcome(

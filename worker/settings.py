@@ -36,6 +36,9 @@ class WorkerSettings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     device_memory_bytes: int | None = Field(default=None, ge=1, description="That jobs may fill; absent: all of it.")
+    gradient_checkpointing: bool = Field(
+        default=False, description="Training keeps less in memory and passes the model forward once more."
+    )
     torch_threads: int | None = Field(default=None, ge=1)
     work_dir: Path = Path(tempfile.gettempdir()) / "lethe-work"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -218,6 +218,7 @@ class SamNpoOptions(TrainedOptions):
 class OfmuOptions(TrainedOptions):
     """Bi-level unlearning: inner steps that forget, then an outer step that keeps and penalises a steep inner loss."""
 
+    differentiates_twice: ClassVar[bool] = True
     name: Literal["ofmu"] = "ofmu"
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     min_steps: int = Field(default=60, ge=1, le=100_000, description="As of any method, but its steps are dearer.")

@@ -22,6 +22,7 @@ class TrainedOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # JSON could not store them
     needs_items: ClassVar[NeededItems] = "any"
+    differentiates_twice: ClassVar[bool] = False  # a step's gradient is itself differentiated
     name: str
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     num_epochs: int = Field(default=10, ge=1, le=100)

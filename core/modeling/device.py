@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,19 +17,22 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _RESET_PEAK = "5"  # see proc_pid_clear_refs(5)
 
 
-def describe(device: torch.device, *, memory_bytes: int | None = None) -> Device:
+def describe(device: torch.device, *, memory_bytes: int | None = None, ways: Sequence[str] = ()) -> Device:
     """Return the kind, the name and the memory of a device.
 
-    The number of threads is part of a CPU's name: what was measured with two says nothing about one.
+    The number of threads is part of a CPU's name: what was measured with two says nothing about one. So is any other
+    way of computing that takes another time or another memory.
 
     Args:
         device: the CPU, or a GPU.
         memory_bytes: that jobs may fill, where the operator allows less than there is.
+        ways: what else jobs are computed with, for the name.
     """
     if device.type == "cuda":
         there = torch.cuda.get_device_properties(device)
-        return Device(kind="cuda", name=there.name, memory_bytes=memory_bytes or there.total_memory)
-    name = f"{_cpu_name()}, {torch.get_num_threads()} threads"
+        name = ", ".join([there.name, *ways])
+        return Device(kind="cuda", name=name, memory_bytes=memory_bytes or there.total_memory)
+    name = ", ".join([_cpu_name(), f"{torch.get_num_threads()} threads", *ways])
     return Device(kind="cpu", name=name, memory_bytes=memory_bytes or _host_memory())
 
 

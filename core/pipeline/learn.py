@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from core.domain.job import Stage
@@ -6,6 +7,7 @@ from core.domain.report import EditSummary, FisherSummary, Thresholds, TrainingS
 from core.modeling.adapter import Adapter, target_linears
 from core.modeling.base_model import BaseModel
 from core.modeling.packing import can_pack
+from core.modeling.recomputed import recomputed
 from core.pipeline.adapter_start import resume_adapter, saver, start_adapter
 from core.pipeline.measure import Measurement
 from core.pipeline.retain_statistics import retain_statistics
@@ -83,5 +85,7 @@ def train_adapter(
             rewritten=rewritten(lesson.task, base) if loss.needs.rewritten else None,
         )
         step = take_step_for(FusedStep(base, adapter, loss, data, options, kept_free or None, packs))
-        training = train(adapter, step, data, options, hooks, resume=state)
+        saves_memory = lesson.task.gradient_checkpointing and not options.differentiates_twice
+        with recomputed(base.model) if saves_memory else nullcontext():
+            training = train(adapter, step, data, options, hooks, resume=state)
     return Learned(adapter, training, fisher)

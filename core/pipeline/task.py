@@ -22,6 +22,7 @@ class RunTask:
     device: DeviceChoice
     work_dir: Path  # an empty directory for the package; it stays on this machine
     general: ItemSet | None = None
+    gradient_checkpointing: bool = False  # a step keeps less and passes forward once more
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ def test_a_cpu_is_named_with_its_threads(threads):
     assert describe(CPU).name == one.name.replace(", 1 threads", ", 2 threads")
 
 
+def test_a_device_on_which_jobs_are_computed_in_another_way_has_another_name():
+    assert describe(CPU, ways=("gradient checkpointing",)).name == f"{describe(CPU).name}, gradient checkpointing"
+
+
 def test_what_the_operator_allows_goes_before_what_is_there():
     assert describe(CPU, memory_bytes=12345).memory_bytes == 12345
     assert describe(CPU).memory_bytes > 100 * MIB

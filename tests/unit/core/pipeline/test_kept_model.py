@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.domain.catalog import LawOptions, LokuOptions
+from core.domain.catalog import LawOptions, LokuOptions, OfmuOptions
 from core.domain.items import FactItem, PairItem
 from core.domain.spec import ProbeSpec
 from core.modeling.kept_base_model import KeptBaseModel
@@ -89,6 +89,21 @@ def test_job_after_another_gives_the_same_adapter_as_in_a_process_of_its_own(mak
     assert weights(after) == weights(alone)
     assert timeless(after) == timeless(alone)
     assert kept.changes() == []
+
+
+def test_checkpointing_changes_neither_the_adapter_nor_the_model(make_task):
+    kept, again = KeptBaseModel(), KeptBaseModel()
+
+    alike = ran(replace(make_task(work="checkpointed"), gradient_checkpointing=True), load=kept)
+
+    assert weights(alike) == weights(ran(make_task(), load=again))
+    assert kept.changes() == []
+
+
+def test_method_that_differentiates_twice_goes_without_checkpointing(make_task):
+    made = make_task()
+    spec = made.spec.model_copy(update={"method": OfmuOptions(r=4, batch_size=2, max_steps=2, inner_steps=1)})
+    assert ran(replace(made, spec=spec, gradient_checkpointing=True)).adapter_zip
 
 
 def test_probe_of_an_adapter_leaves_the_base_model_as_it_was(make_task):
