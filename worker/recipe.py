@@ -36,6 +36,7 @@ class TorchRecipe:
         self._base_model = KeptBaseModel()
         if settings.torch_threads is not None:
             torch.set_num_threads(settings.torch_threads)
+        gc.freeze()  # the libraries stay; to look at them after each job would take tenths of a second
 
     def __call__(self, job: Job, monitor: DatabaseJobMonitor) -> Outcome | Answer:
         """Return what the recipe makes of the job."""
@@ -76,7 +77,7 @@ class TorchRecipe:
     def is_fit_for_another(self) -> bool:
         """Drop what the job left in memory, and return whether the base model is exactly as it was loaded."""
         gc.collect()  # cycles hold texts too
-        gc.freeze()  # what is left are libraries and the model; to look at them again takes tenths of a second
+        gc.freeze()  # nor need what the job imported, and its base model, be looked at again
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # an idle runner must not hold more of a GPU than its model
         changes = self._base_model.changes()
