@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from bench.performance import extraction, fisher, losses, overhead, training
+from bench.performance import estimates, extraction, fisher, losses, overhead, training
 from bench.performance.page import Run, page
 from bench.performance.row import Row
 from bench.performance.rows_of_tofu import Shape, tofu_rows
@@ -30,6 +30,7 @@ HEADINGS = {
     "losses": "Losses over a large vocabulary",
     "extraction": "Measuring",
     "overhead": "The service around a job",
+    "estimates": "What a job was estimated to take",
 }
 NEEDS_TOFU = ("training", "fisher")
 
@@ -86,6 +87,8 @@ def _part(name: str, arguments: Arguments) -> Callable[[], list[Row]]:
             return partial(losses.rows, losses.Sizes(), repeats=repeats)
         case "extraction":
             return partial(extraction.rows, extraction.Sizes(), repeats=repeats)
+        case "estimates":
+            return partial(estimates.rows, repeats=repeats)
         case _:
             return partial(overhead.rows, repeats=repeats)
 

@@ -41,7 +41,7 @@ OPTIONS = DemoOptions(
 MANY = 32
 
 _LOOK_EVERY_SECONDS = 0.1
-_HOW = f"embedded stack (SQLite, Valkey, one worker), the demo's people on a {OPTIONS.num_layers}-layer GPT-Neo"
+HOW = f"embedded stack (SQLite, Valkey, one worker), the demo's people on a {OPTIONS.num_layers}-layer GPT-Neo"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Service:
 def rows(*, repeats: int) -> list[Row]:
     """Return the rows of the table that are about what a job costs beside its mathematics."""
     items = [item for person in OPTIONS.population().forget for item in questions(person)][:MANY]
-    with tempfile.TemporaryDirectory(prefix="lethe-bench-") as directory, _service(Path(directory)) as service:
+    with tempfile.TemporaryDirectory(prefix="lethe-bench-") as directory, running_service(Path(directory)) as service:
         first, second = service.serve(items[:1]), service.serve(items[:1])
         pairs = [(service.serve(items[:1]), service.serve(items)) for _ in range(repeats)]
     warm = [second, *(job for pair in pairs for job in pair)]
@@ -103,7 +103,7 @@ def rows(*, repeats: int) -> list[Row]:
 
 def _overhead(first: Served, warm: Sequence[Served]) -> list[Row]:
     target = Target("at most", 0.5)
-    how = f"{_HOW}; {len(warm)} jobs after the first"
+    how = f"{HOW}; {len(warm)} jobs after the first"
     return [
         Row.of(
             "warm job: seconds from claim to success beside its stages",
@@ -121,7 +121,7 @@ def _overhead(first: Served, warm: Sequence[Served]) -> list[Row]:
             "the same of the first job of a runner",
             [first.queued_for + first.ran_beside_stages],
             None,
-            f"{_HOW}; its process starts and imports the libraries",
+            f"{HOW}; its process starts and imports the libraries",
         ),
     ]
 
@@ -139,13 +139,13 @@ def _second_job(first: Served, second: Served) -> list[Row]:
             "second job on a base model: share of its time in reading the retain Fisher",
             [second.fisher_share - computing],
             None,
-            f"{_HOW}; the whole stage",
+            f"{HOW}; the whole stage",
         ),
         Row.of(
             "first job on a base model: share of its time in computing the retain Fisher",
             [first.fisher_share],
             None,
-            f"{_HOW}; the whole stage",
+            f"{HOW}; the whole stage",
         ),
     ]
 
@@ -155,12 +155,13 @@ def _many_items(pairs: Sequence[tuple[Served, Served]]) -> Row:
         f"job with {MANY} short forget items over a job with one of them, warm",
         [many.ran_for / one.ran_for for one, many in pairs],
         Target("at most", 2.5),
-        f"{_HOW}; default method and policy, from claim to success, one after the other",
+        f"{HOW}; default method and policy, from claim to success, one after the other",
     )
 
 
 @contextmanager
-def _service(directory: Path) -> Iterator[Service]:
+def running_service(directory: Path) -> Iterator[Service]:
+    """Yield the embedded stack with its base model, which is trained on the spot, and stop it afterwards."""
     base = ensure_base_model(directory / "base-models", OPTIONS)
     deployment = Deployment.at(directory / "deployment")
     with running_stack(deployment, host="127.0.0.1", port=free_port()) as stack:
