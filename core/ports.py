@@ -187,9 +187,15 @@ class MeasurementRepository(Protocol):
         ...
 
     def newest(
-        self, *, device: str | None = None, weights_sha256: str | None = None, limit: int = 100
+        self,
+        *,
+        device: str | None = None,
+        weights_sha256: str | None = None,
+        method: str | None = None,
+        policy: str | None = None,
+        limit: int = 100,
     ) -> tuple[Measurement, ...]:
-        """Return the newest ones, newest first: on devices of this name, on this base model."""
+        """Return the newest ones, newest first: on devices of this name, on this base model, by method and policy."""
         ...
 
 

@@ -6,7 +6,6 @@ from core.domain.measurement import Measurement
 from core.domain.workload import Workload
 from core.ports import MeasurementRepository
 
-_LOOKED_AT = 200  # of the newest; among so many, some are like the job that is asked about
 _COUNTED = 9  # the least and the most of nine hold the next one with probability 0.8; see core.jobs.predict
 
 
@@ -29,21 +28,23 @@ class History:
 
         Else of any job on this base model, else of jobs on other base models; None where nothing has run on the device.
         """
-        on_model = self.measurements.newest(device=device, weights_sha256=weights_sha256, limit=_LOOKED_AT)
-        same = [
-            job for job in on_model if (job.workload.method, job.workload.policy) == (workload.method, workload.policy)
-        ]
-        found = same or on_model or self.measurements.newest(device=device, limit=_COUNTED)
-        if not found:
-            return None
-        counted = found[:_COUNTED]
-        basis = Basis(
-            measurements=len(counted),
-            device=device,
-            same_base_model=bool(on_model),
-            same_method_and_policy=bool(same),
-        )
-        return Alike(counted, basis)
+        for same_kind, same_model in ((True, True), (False, True), (False, False)):
+            found = self.measurements.newest(
+                device=device,
+                weights_sha256=weights_sha256 if same_model else None,
+                method=workload.method if same_kind else None,
+                policy=workload.policy if same_kind else None,
+                limit=_COUNTED,
+            )
+            if found:
+                basis = Basis(
+                    measurements=len(found),
+                    device=device,
+                    same_base_model=same_model,
+                    same_method_and_policy=same_kind,
+                )
+                return Alike(found, basis)
+        return None
 
     def last_device(self, weights_sha256: str) -> str | None:
         """Return the name of the device on which a job on this base model was measured last."""

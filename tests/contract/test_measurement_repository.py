@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from tests.contract.conftest import Database
 from tests.fakes.clock import START
-from tests.fakes.examples import CPU, a_measurement
+from tests.fakes.examples import CPU, a_measurement, a_workload
 
 OTHER = CPU.model_copy(update={"name": "another CPU"})
 
@@ -44,6 +44,20 @@ def test_newest_keeps_to_a_device_and_a_base_model(database: Database):
     assert database.measurements.newest(device=CPU.name) == (other_model, here)
     assert database.measurements.newest(weights_sha256="ab" * 32) == (elsewhere, here)
     assert database.measurements.newest(device=CPU.name, weights_sha256="ab" * 32) == (here,)
+
+
+def test_newest_keeps_to_a_method_and_a_policy(database: Database):
+    kinds = [("npo", "fast-1"), ("npo", "standard-2"), ("loku", "fast-1")]
+    for method, policy in kinds:
+        database.measurements.add(a_measurement(a_workload(method=method, policy=policy)))
+
+    def found(**asked: str) -> list[tuple[str, str]]:
+        return [(job.workload.method, job.workload.policy) for job in database.measurements.newest(**asked)]
+
+    assert found(method="npo") == [("npo", "standard-2"), ("npo", "fast-1")]
+    assert found(policy="fast-1") == [("loku", "fast-1"), ("npo", "fast-1")]
+    assert found(method="npo", policy="fast-1") == [("npo", "fast-1")]
+    assert found(method="rmu") == []
 
 
 def test_the_limit_counts_what_is_asked_for_and_not_what_is_there(database: Database):

@@ -11,11 +11,20 @@ class FakeMeasurementRepository:
         self.measurements.append(measurement)
 
     def newest(
-        self, *, device: str | None = None, weights_sha256: str | None = None, limit: int = 100
+        self,
+        *,
+        device: str | None = None,
+        weights_sha256: str | None = None,
+        method: str | None = None,
+        policy: str | None = None,
+        limit: int = 100,
     ) -> tuple[Measurement, ...]:
         found = [
             measurement
             for measurement in reversed(self.measurements)
-            if device in {None, measurement.device.name} and weights_sha256 in {None, measurement.weights_sha256}
+            if device in {None, measurement.device.name}
+            and weights_sha256 in {None, measurement.weights_sha256}
+            and method in {None, measurement.workload.method}
+            and policy in {None, measurement.workload.policy}
         ]
         return tuple(sorted(found, key=lambda measurement: measurement.measured_at, reverse=True)[:limit])

@@ -26,14 +26,25 @@ class SqlMeasurementRepository:
             connection.execute(measurements.insert(), [row])
 
     def newest(
-        self, *, device: str | None = None, weights_sha256: str | None = None, limit: int = 100
+        self,
+        *,
+        device: str | None = None,
+        weights_sha256: str | None = None,
+        method: str | None = None,
+        policy: str | None = None,
+        limit: int = 100,
     ) -> tuple[Measurement, ...]:
         """See the port."""
+        workload = measurements.c.measurement["workload"]
+        asked = {
+            measurements.c.device_name: device,
+            measurements.c.weights_sha256: weights_sha256,
+            workload["method"].as_string(): method,
+            workload["policy"].as_string(): policy,
+        }
         query = select(measurements.c.measurement)
-        if device is not None:
-            query = query.where(measurements.c.device_name == device)
-        if weights_sha256 is not None:
-            query = query.where(measurements.c.weights_sha256 == weights_sha256)
+        for column, value in asked.items():
+            query = query if value is None else query.where(column == value)
         newest_first = query.order_by(measurements.c.measured_at.desc(), measurements.c.number.desc())
         with reading(self.engine) as connection:
             found = connection.execute(newest_first.limit(limit)).scalars().all()

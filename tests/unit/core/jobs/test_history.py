@@ -27,7 +27,7 @@ def test_jobs_by_the_same_method_and_policy_go_before_newer_others(history, meas
 
     alike = history.alike(ASKED, MODEL, CPU.name)
 
-    assert alike.measurements == [same]
+    assert alike.measurements == (same,)
     assert (alike.basis.same_base_model, alike.basis.same_method_and_policy) == (True, True)
     assert (alike.basis.measurements, alike.basis.device) == (1, CPU.name)
 
