@@ -258,6 +258,30 @@ class ItemStore(Protocol):
         ...
 
 
+class Cache(Protocol):
+    """What a run asks of an :class:`ArtifactStore`: numbers that belong to a base model and outlive the job."""
+
+    def put(self, key: str, payload: bytes) -> None:
+        """See :class:`ArtifactStore`."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """See :class:`ArtifactStore`."""
+        ...
+
+
+class TextCache(Protocol):
+    """What a run asks of an :class:`ItemStore`: texts that a base model wrote, for every job on it."""
+
+    def put(self, item_set: ItemSet) -> None:
+        """See :class:`ItemStore`."""
+        ...
+
+    def get(self, set_id: str) -> ItemSet:
+        """See :class:`ItemStore`."""
+        ...
+
+
 class ArtifactStore(Protocol):
     """Bytes under a key. Keys are slash-separated names of letters, digits, ``.``, ``_`` and ``-``; else ValueError."""
 

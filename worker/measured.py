@@ -27,6 +27,7 @@ class MeasuredRun:
     memory_bytes: int | None  # that jobs may fill; None: all of the device's
     admission: Admission
     ways: tuple[str, ...] = ()  # of computing, that are not the device's own
+    devices: int = 1  # over which a base model is spread; the peak of several is not known here
 
     def __call__(self, job: Job, run: Callable[[], RunOutcome]) -> RunOutcome:
         """Return what the run does.
@@ -34,7 +35,7 @@ class MeasuredRun:
         Raises:
             InsufficientMemoryError: the job surely needs more memory than the device has.
         """
-        device = describe(self.device, memory_bytes=self.memory_bytes, ways=self.ways)
+        device = describe(self.device, memory_bytes=self.memory_bytes, ways=self.ways, count=self.devices)
         self._tell(job, device)
         if job.workload is None:
             return run()
@@ -52,7 +53,7 @@ class MeasuredRun:
                     reused_statistics=_reused_statistics(ran.report),
                     start_seconds=max(0.0, self._seconds_since_claim(job) - sum(seconds.values())),
                     seconds=seconds,
-                    peak_memory_bytes=peak_bytes(),
+                    peak_memory_bytes=peak_bytes() if self.devices == 1 else None,
                     measured_at=self.admission.clock(),
                 )
             )

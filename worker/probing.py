@@ -1,22 +1,17 @@
 from core.domain.errors import ArtifactMissingError
 from core.domain.item_set import ItemSet
 from core.domain.job import Job
-from core.modeling.base_model import LoadBaseModel
-from core.pipeline.probe import ProbeTask, probe
-from worker.composition import Backends, utc_now
-from worker.delivery import Answer
-from worker.monitor import DatabaseJobMonitor
+from core.pipeline.probe import ProbeTask
+from worker.composition import Backends
 from worker.scratch import work_dir_name
 from worker.settings import WorkerSettings
 
 
-def run_probe(
-    job: Job, monitor: DatabaseJobMonitor, backends: Backends, settings: WorkerSettings, load: LoadBaseModel
-) -> Answer:
-    """Return what the recipe of a probe makes of it."""
+def probe_task(job: Job, backends: Backends, settings: WorkerSettings) -> ProbeTask:
+    """Return everything that the recipe of a probe needs."""
     spec = job.probe
     holdout: ItemSet | None = None if spec.holdout_set_id is None else backends.items.get(spec.holdout_set_id)
-    task = ProbeTask(
+    return ProbeTask(
         probe_id=job.id,
         spec=spec,
         base_model=backends.base_models.get(spec.base_model),
@@ -26,7 +21,6 @@ def run_probe(
         device=settings.device,
         work_dir=settings.work_dir / work_dir_name(job),
     )
-    return Answer(probe(task, monitor, utc_now, load).model_dump_json().encode())
 
 
 def _adapter_zip(job_id: str, backends: Backends) -> bytes:

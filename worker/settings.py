@@ -35,7 +35,10 @@ class WorkerSettings(BaseSettings):
     checkpoint_seconds: float = Field(default=15.0, ge=0, description="Pause between two checkpoints of a run.")
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    device_memory_bytes: int | None = Field(default=None, ge=1, description="That jobs may fill; absent: all of it.")
+    devices: int = Field(default=1, ge=1, description="Of this machine, over which a runner spreads its base model.")
+    device_memory_bytes: int | None = Field(
+        default=None, ge=1, description="That jobs may fill on each; absent: all of it."
+    )
     gradient_checkpointing: bool = Field(
         default=False, description="Training keeps less in memory and passes the model forward once more."
     )

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from core.domain.errors import UnsupportedBaseModelError
+from core.modeling.sharding import whole
 
 # Conv1D, of GPT-2, counts as well; to a type checker it is an unknown module of an untyped library.
 Linear: TypeAlias = nn.Linear
@@ -145,8 +146,8 @@ def attach(model: PreTrainedModel, pairs: dict[str, tuple[LowRankPair, LowRankPa
 
 
 def weight_of(layer: Linear) -> Tensor:
-    """Return the weight as (out, in). Conv1D, of GPT-2, keeps it transposed."""
-    weight: Tensor = layer.weight.detach()
+    """Return the weight as (out, in), gathered where it is spread. Conv1D, of GPT-2, keeps it transposed."""
+    weight = whole(layer.weight.detach())
     return weight.T if isinstance(layer, Conv1D) else weight
 
 

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from core.domain.errors import BaseModelChangedError, UnsupportedBaseModelError, WorkerUnfitError
 from core.modeling.scoring import require_plain_head
+from core.modeling.sharding import shard
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
@@ -60,7 +61,7 @@ class LoadBaseModel(Protocol):
 
 
 def choose_device(choice: DeviceChoice) -> torch.device:
-    """Return the device asked for; ``auto`` is the first GPU, else the CPU.
+    """Return the device asked for; ``auto`` is the GPU of this process, else the CPU.
 
     Raises:
         WorkerUnfitError: ``cuda`` was asked for and there is none. No silent fall back to the CPU.
@@ -68,7 +69,7 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     available = torch.cuda.is_available()
     if choice == "cuda" and not available:
         raise WorkerUnfitError("LETHE_DEVICE is cuda, but this worker sees no GPU")
-    return torch.device("cuda", 0) if available and choice != "cpu" else torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if available and choice != "cpu" else torch.device("cpu")
 
 
 def locate(source: str, revision: str | None) -> Path:
@@ -100,7 +101,9 @@ def weights_digest(path: Path) -> str:
     return whole.hexdigest()
 
 
-def load_base_model(path: Path, *, device: torch.device, expected_sha256: str | None = None) -> BaseModel:
+def load_base_model(
+    path: Path, *, device: torch.device, expected_sha256: str | None = None, sharded: bool = False
+) -> BaseModel:
     """Return the base model in evaluation mode with frozen weights.
 
     float32 on the CPU, where results must be bit-reproducible; bfloat16 on a GPU. Dropout stays off throughout: a
@@ -110,6 +113,8 @@ def load_base_model(path: Path, *, device: torch.device, expected_sha256: str | 
         path: a directory with config, tokenizer and safetensors weights.
         device: where to put the weights.
         expected_sha256: the digest that was registered; None skips the check.
+        sharded: spread it over the process group, see :func:`core.modeling.sharding.shard`. Each process reads all of
+            it into the memory of its machine first.
 
     Raises:
         BaseModelChangedError: the weights are not the registered ones.
@@ -124,7 +129,11 @@ def load_base_model(path: Path, *, device: torch.device, expected_sha256: str | 
             path, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
     tokenizer = load_tokenizer(path)
-    model.to(device).eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    if sharded:
+        shard(model, device)
+    else:
+        model.to(device)
     require_plain_head(model)
     return BaseModel(model=model, tokenizer=tokenizer, path=path)
 

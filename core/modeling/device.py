@@ -17,7 +17,9 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _RESET_PEAK = "5"  # see proc_pid_clear_refs(5)
 
 
-def describe(device: torch.device, *, memory_bytes: int | None = None, ways: Sequence[str] = ()) -> Device:
+def describe(
+    device: torch.device, *, memory_bytes: int | None = None, ways: Sequence[str] = (), count: int = 1
+) -> Device:
     """Return the kind, the name and the memory of a device.
 
     The number of threads is part of a CPU's name: what was measured with two says nothing about one. So is any other
@@ -25,13 +27,16 @@ def describe(device: torch.device, *, memory_bytes: int | None = None, ways: Seq
 
     Args:
         device: the CPU, or a GPU.
-        memory_bytes: that jobs may fill, where the operator allows less than there is.
+        memory_bytes: that jobs may fill on each device, where the operator allows less than there is.
         ways: what else jobs are computed with, for the name.
+        count: how many devices of this kind a job has. GPUs have their memories, processes on a CPU share one.
     """
+    if count > 1:
+        ways = (*ways, f"{count} devices")
     if device.type == "cuda":
         there = torch.cuda.get_device_properties(device)
         name = ", ".join([there.name, *ways])
-        return Device(kind="cuda", name=name, memory_bytes=memory_bytes or there.total_memory)
+        return Device(kind="cuda", name=name, memory_bytes=count * (memory_bytes or there.total_memory))
     name = ", ".join([_cpu_name(), f"{torch.get_num_threads()} threads", *ways])
     return Device(kind="cpu", name=name, memory_bytes=memory_bytes or _host_memory())
 

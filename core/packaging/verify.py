@@ -7,6 +7,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from core.domain.errors import PackageMismatchError
+from core.modeling.sharding import shard
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,21 @@ def probe_rows(model: PreTrainedModel, *, seed: int, rows: int = 4, width: int =
     return torch.randint(int(model.config.vocab_size), (rows, width), generator=generator)
 
 
-def verify(package: Path, base_path: Path, probe: Probe, *, device: torch.device, dtype: torch.dtype) -> float:
+def verify(
+    package: Path,
+    base_path: Path,
+    probe: Probe,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    sharded: bool = False,
+) -> float:
     """Load the package with plain PEFT on a fresh base model and compare; return the relative difference.
 
     Three things must hold: the logits are those of the trained model, within a :class:`Tolerance`; with the adapter
     switched off they are those of the base model, bit for bit; with it on they are not those of the base model, for an
-    adapter whose names match nothing loads without a word and does nothing.
+    adapter whose names match nothing loads without a word and does nothing. ``sharded`` as in
+    :func:`core.modeling.base_model.load_base_model`.
 
     Raises:
         PackageMismatchError: one of them does not hold; the package must not be delivered.
@@ -65,7 +75,11 @@ def verify(package: Path, base_path: Path, probe: Probe, *, device: torch.device
     fresh = AutoModelForCausalLM.from_pretrained(
         base_path, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
-    loaded = PeftModel.from_pretrained(fresh.to(device).eval(), package)
+    if sharded:
+        shard(fresh.eval(), device)
+    else:
+        fresh.to(device).eval()
+    loaded = PeftModel.from_pretrained(fresh, package)
     loaded.eval()
     after = logits_of(loaded, probe.input_ids)
     with loaded.disable_adapter():

@@ -12,7 +12,7 @@ from core.pipeline.retain_statistics import retain_moments
 from core.pipeline.sets import encoder_of
 from core.pipeline.stop import StopRule, watched_loss
 from core.pipeline.stopwatch import Stopwatch
-from core.ports import ArtifactStore, JobMonitor
+from core.ports import Cache, JobMonitor
 from core.unlearning.law.contexts import write_contexts
 from core.unlearning.law.down_projections import down_projections
 from core.unlearning.law.facts import encode_facts
@@ -24,9 +24,7 @@ from core.unlearning.training import StopCheck, is_destroyed
 _HALVINGS = 4
 
 
-def edit_adapter(
-    lesson: Lesson, options: LawOptions, monitor: JobMonitor, cache: ArtifactStore, watch: Stopwatch
-) -> Learned:
+def edit_adapter(lesson: Lesson, options: LawOptions, monitor: JobMonitor, cache: Cache, watch: Stopwatch) -> Learned:
     """Return an adapter that was solved for.
 
     There is no checkpoint: an attempt that was interrupted starts over, for most of the time goes into the targets and

@@ -8,6 +8,7 @@ from core.modeling.adapter import Adapter, target_linears
 from core.modeling.base_model import BaseModel
 from core.modeling.packing import can_pack
 from core.modeling.recomputed import recomputed
+from core.modeling.sharding import is_sharded
 from core.pipeline.adapter_start import resume_adapter, saver, start_adapter
 from core.pipeline.measure import Measurement
 from core.pipeline.retain_statistics import retain_statistics
@@ -16,7 +17,8 @@ from core.pipeline.sets import EncodedSets
 from core.pipeline.stop import StopRule, watched_loss
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunTask
-from core.ports import ArtifactStore, JobMonitor
+from core.ports import Cache, JobMonitor
+from core.unlearning.agreed_step import AgreedStep
 from core.unlearning.checkpoint import TrainingState
 from core.unlearning.features import leading_directions
 from core.unlearning.forget_loss import Surroundings
@@ -48,7 +50,7 @@ class Lesson:
 
 
 def train_adapter(
-    lesson: Lesson, options: TrainedOptions, monitor: JobMonitor, cache: ArtifactStore, watch: Stopwatch
+    lesson: Lesson, options: TrainedOptions, monitor: JobMonitor, cache: Cache, watch: Stopwatch
 ) -> Learned:
     """Return an adapter trained step by step, from where an earlier attempt stood if there was one."""
     base, sets = lesson.base, lesson.sets
@@ -85,6 +87,8 @@ def train_adapter(
             rewritten=rewritten(lesson.task, base) if loss.needs.rewritten else None,
         )
         step = take_step_for(FusedStep(base, adapter, loss, data, options, kept_free or None, packs))
+        if is_sharded(base.model):
+            step = AgreedStep(step, adapter)
         saves_memory = lesson.task.gradient_checkpointing and not options.differentiates_twice
         with recomputed(base.model) if saves_memory else nullcontext():
             training = train(adapter, step, data, options, hooks, resume=state)

@@ -6,6 +6,7 @@ import torch
 from core.domain.report import EvaluationReport
 from core.modeling.adapter import Adapter
 from core.modeling.base_model import BaseModel
+from core.modeling.sharding import is_sharded
 from core.packaging.build import write_manifest, zip_package
 from core.packaging.golden import golden_logits
 from core.packaging.model_card import render_card
@@ -26,7 +27,8 @@ def build_package(task: RunTask, base: BaseModel, adapter: Adapter, probe: Probe
     registered = task.base_model
     lora = to_portable(adapter)
     write_peft(lora, directory, base_model=registered.public_name, revision=registered.revision)
-    difference = verify(directory, base.path, probe, device=base.device, dtype=base.model.dtype)
+    sharded = is_sharded(base.model)
+    difference = verify(directory, base.path, probe, device=base.device, dtype=base.model.dtype, sharded=sharded)
     (directory / "README.md").write_text(render_card(report))
     write_manifest(
         directory,

@@ -4,6 +4,7 @@ import torch
 from transformers import PreTrainedModel
 
 from core.modeling.base_model import BaseModel, load_base_model, locate
+from core.modeling.sharding import is_sharded
 from core.pipeline.measure import Measure, Measurement
 from core.pipeline.task import RunTask
 
@@ -28,9 +29,11 @@ def measured_reference(task: RunTask, base: BaseModel, measure: Measure) -> Refe
     if registered is None:
         return None
     path = locate(registered.source, registered.revision)
-    model = load_base_model(path, device=base.device, expected_sha256=registered.weights_sha256)
+    sharded = is_sharded(base.model)
+    model = load_base_model(path, device=base.device, expected_sha256=registered.weights_sha256, sharded=sharded)
     measured = measure(model)
-    model.model.to(torch.device("cpu"))
+    if not sharded:  # a part of it, on each of several devices, stays
+        model.model.to(torch.device("cpu"))
     return Reference(model, measured)
 
 
@@ -39,6 +42,8 @@ def brought(reference: Reference | None, device: torch.device) -> PreTrainedMode
     if reference is None:
         return None
     model = reference.base.model
+    if is_sharded(model):
+        return model
     try:
         model.to(device)
     except torch.OutOfMemoryError:

@@ -15,7 +15,7 @@ from core.modeling.adapter import Linear
 from core.modeling.base_model import BaseModel
 from core.pipeline.sets import EncodedSets, keeps_on_general_corpus
 from core.pipeline.task import RunTask
-from core.ports import ArtifactStore
+from core.ports import Cache
 from core.unlearning.features import output_features
 from core.unlearning.initialize import RetainFisher, RetainStatistics, measure_retain_fisher, parse_fisher
 from core.unlearning.moments import Moments, measure_moments
@@ -31,7 +31,7 @@ def retain_statistics(
     layers: dict[str, Linear],
     sets: EncodedSets,
     options: TrainedOptions,
-    cache: ArtifactStore,
+    cache: Cache,
     *,
     initializing: bool,
 ) -> RetainStatistics:
@@ -53,7 +53,7 @@ def retain_statistics(
 
 
 def retain_moments(
-    task: RunTask, base: BaseModel, layers: dict[str, Linear], sets: EncodedSets, cache: ArtifactStore, *, at_most: int
+    task: RunTask, base: BaseModel, layers: dict[str, Linear], sets: EncodedSets, cache: Cache, *, at_most: int
 ) -> tuple[Moments, bool]:
     """Return the second moments of what these layers read on retain rows, and whether they were there already.
 
@@ -99,7 +99,7 @@ class _Cache:
     """
 
     def __init__(
-        self, task: RunTask, base: BaseModel, layers: dict[str, Linear], sets: EncodedSets, store: ArtifactStore
+        self, task: RunTask, base: BaseModel, layers: dict[str, Linear], sets: EncodedSets, store: Cache
     ) -> None:
         self.layers = layers
         self.retain = sets.retain_trained

@@ -29,14 +29,14 @@ from core.pipeline.sets import encode_sets, encoder_of
 from core.pipeline.stopwatch import Stopwatch
 from core.pipeline.task import RunOutcome, RunTask
 from core.pipeline.trained_tokens import trained_tokens
-from core.ports import ArtifactStore, Clock, ItemStore, JobMonitor
+from core.ports import Cache, Clock, JobMonitor, TextCache
 
 
 def run(
     task: RunTask,
     monitor: JobMonitor,
-    cache: ArtifactStore,
-    items: ItemStore,
+    cache: Cache,
+    items: TextCache,
     clock: Clock,
     load: LoadBaseModel = load_base_model,
 ) -> RunOutcome:
@@ -53,7 +53,7 @@ def run(
 
 
 def _run(
-    task: RunTask, monitor: JobMonitor, cache: ArtifactStore, items: ItemStore, clock: Clock, load: LoadBaseModel
+    task: RunTask, monitor: JobMonitor, cache: Cache, items: TextCache, clock: Clock, load: LoadBaseModel
 ) -> RunOutcome:
     options, policy = task.spec.method, POLICIES[task.spec.policy]
     watch = Stopwatch(monitor)
@@ -118,9 +118,7 @@ def _outcome(adapter_zip: Path | None, report: EvaluationReport, drawings: Drawi
     return RunOutcome(adapter_zip, timed, render(timed, drawings), dispositions(timed))
 
 
-def _learn(
-    lesson: Lesson, options: MethodOptions, monitor: JobMonitor, cache: ArtifactStore, watch: Stopwatch
-) -> Learned:
+def _learn(lesson: Lesson, options: MethodOptions, monitor: JobMonitor, cache: Cache, watch: Stopwatch) -> Learned:
     match options:
         case LawOptions():
             return edit_adapter(lesson, options, monitor, cache, watch)

@@ -10,7 +10,7 @@ from core.domain.items import TextItem
 from core.modeling.base_model import BaseModel
 from core.pipeline.sets import keeps_on_general_corpus
 from core.pipeline.task import RunTask
-from core.ports import Clock, ItemStore
+from core.ports import Clock, TextCache
 
 NUM_TEXTS = 512
 MAX_TOKENS = 64
@@ -20,7 +20,7 @@ _SEED = 0  # of the base model's texts, not of the request: they are written onc
 SHARED_TOKENS = 8
 
 
-def self_generated(task: RunTask, base: BaseModel, items: ItemStore, clock: Clock) -> list[TextItem]:
+def self_generated(task: RunTask, base: BaseModel, items: TextCache, clock: Clock) -> list[TextItem]:
     """Return texts that the base model wrote, where the job needs texts to keep and nobody gave any; else none.
 
     What a model writes unprompted is a sample of what it knows, at hand without any data. It may recite what is to be
@@ -58,7 +58,7 @@ def write_texts(base: BaseModel) -> list[str]:
     return [text for text in dict.fromkeys(texts) if text.strip() and len(base.tokenizer(text).input_ids) > 2]
 
 
-def _written_once(task: RunTask, base: BaseModel, items: ItemStore, clock: Clock) -> list[TextItem]:
+def _written_once(task: RunTask, base: BaseModel, items: TextCache, clock: Clock) -> list[TextItem]:
     """Return the base model's texts: those in the store, or new ones that are there afterwards."""
     facts = f"{task.base_model.id}/{task.base_model.weights_sha256}/{base.device.type}/{_SEED}/{NUM_TEXTS}/{MAX_TOKENS}"
     set_id = f"set_{hashlib.sha256(facts.encode()).hexdigest()[:24]}"

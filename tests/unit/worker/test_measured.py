@@ -135,3 +135,14 @@ def test_the_job_that_was_measured_is_the_first_that_is_alike(measured_run, clai
 
 def _device_name(measured_run):
     return measured_run.admission.workers.live(since=START)[0].device.name
+
+
+def test_peak_of_several_devices_is_not_known(measurements, workers, claimed, clock):
+    admission = Admission(History(measurements), workers, clock)
+    spread = MeasuredRun(torch.device("cpu"), memory_bytes=None, admission=admission, devices=2)
+
+    spread(claimed, running(clock))
+
+    (kept,) = measurements.measurements
+    assert kept.peak_memory_bytes is None
+    assert kept.device.name.endswith(", 2 devices")

@@ -31,6 +31,11 @@ def test_a_device_on_which_jobs_are_computed_in_another_way_has_another_name():
     assert describe(CPU, ways=("gradient checkpointing",)).name == f"{describe(CPU).name}, gradient checkpointing"
 
 
+def test_several_processes_on_a_cpu_share_its_memory():
+    assert describe(CPU, count=2).name == f"{describe(CPU).name}, 2 devices"
+    assert describe(CPU, count=2, memory_bytes=100).memory_bytes == 100
+
+
 def test_what_the_operator_allows_goes_before_what_is_there():
     assert describe(CPU, memory_bytes=12345).memory_bytes == 12345
     assert describe(CPU).memory_bytes > 100 * MIB
