@@ -1,6 +1,9 @@
 from dataclasses import dataclass
 from functools import partial
 
+from core.domain.catalog import MethodOptions
+from core.domain.errors import UnsupportedBaseModelError
+from core.domain.options import TrainedOptions
 from core.modeling.base_model import LoadBaseModel, load_base_model
 from core.pipeline.probe import ProbeTask
 from core.pipeline.task import RunTask
@@ -30,7 +33,10 @@ def spread(world: World, task: RunTask | ProbeTask, settings: WorkerSettings) ->
 
     Raises:
         WorkerUnfitError: this machine has fewer devices than the settings say.
+        UnsupportedBaseModelError: the method passes backward twice through a layer, which FSDP gathers once.
     """
+    if isinstance(task, RunTask):
+        _require_single_gradient(task.spec.method)
     size, rendezvous = settings.devices, task.work_dir / _RENDEZVOUS
     require_devices(task.device, size)
     part = Part(0, size, rendezvous, settings.torch_threads, settings.log_level, task)
@@ -42,3 +48,11 @@ def spread(world: World, task: RunTask | ProbeTask, settings: WorkerSettings) ->
         texts=ToldTexts(world.texts, voice),
         load=partial(load_base_model, sharded=True),
     )
+
+
+def _require_single_gradient(options: MethodOptions) -> None:
+    if isinstance(options, TrainedOptions) and options.differentiates_twice:
+        raise UnsupportedBaseModelError(
+            f"{options.name} differentiates twice, and this worker spreads the base model over several devices, which "
+            "allows that once: ask for another method"
+        )

@@ -6,7 +6,8 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from core.domain.catalog import LokuOptions
+from core.domain.catalog import LokuOptions, OfmuOptions
+from core.domain.errors import UnsupportedBaseModelError
 from core.domain.spec import JobSpec
 from core.modeling.base_model import weights_digest
 from tests.fakes.base_model_repository import FakeBaseModelRepository
@@ -102,6 +103,14 @@ def test_random_state_of_a_job_is_not_that_of_the_job_before(recipe, make_job):
 
     assert len(first) == len(states)
     assert all(torch.equal(one, other) for one, other in zip(first, states, strict=True))
+
+
+def test_method_that_differentiates_twice_is_refused_where_the_model_would_be_spread(recipe, make_job):
+    job, settings = make_job(), recipe._settings.model_copy(update={"devices": 2})
+    spec = job.spec.model_copy(update={"method": OfmuOptions(r=4)})
+
+    with pytest.raises(UnsupportedBaseModelError, match="ofmu differentiates twice"):
+        TorchRecipe(recipe._backends, settings)(job.model_copy(update={"spec": spec}), FakeJobMonitor())
 
 
 def test_model_that_a_job_changed_is_not_fit_and_the_log_says_where(recipe, make_job):
