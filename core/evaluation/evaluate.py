@@ -19,7 +19,7 @@ from core.evaluation.text_decoder import TextDecoder
 
 # Decoding an item that is not memorised costs some hundred times its teacher-forced pass, and grows with the square of
 # its length, so it is done on a sample. This is enough for 49 items of 20 tokens, or for 6 of 50.
-MAX_DECODED_TOKENS = 1 << 13
+MAX_DECODED_TOKENS = 1 << 12
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from core.domain.workload import Workload
 # As the recipe has them, which the light half cannot import; a test compares.
 MEASURED_RETAIN_ROWS = 128
 DECODED_FORGET_TOKENS = 1 << 16
-DECODED_TOKENS = 1 << 13
+DECODED_TOKENS = 1 << 12
 ATTACKED_ITEMS = 128
 DECODING_METRICS = frozenset({"extraction_likelihood", "rouge_l_recall"})
 WRITTEN_TEXTS = SetSize(num_items=512, num_tokens=512 * 64, longest=64)  # at most, where a model writes its own

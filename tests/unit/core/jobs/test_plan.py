@@ -74,7 +74,7 @@ def test_measuring_reads_what_is_scored_and_what_is_decoded():
     standard = planned(LokuOptions(), policy=STANDARD, base_model=base_model).tokens
 
     scored = 200 + 50 + 128 * 20 + 500
-    decoded = 10 * 20**2 / 2 + 8192 + 50 * 10**2 / 2  # of the retain set, as many as are decoded at most
+    decoded = 10 * 20**2 / 2 + 4096 + 50 * 10**2 / 2  # of the retain set, as many as are decoded at most
     assert (fast["evaluate"], fast["attack"]) == (scored, 0)
     assert (standard["evaluate"], standard["attack"]) == (scored + decoded, 4 * 200)
     assert fast["prepare"] == 200 + 8000 + 500
