@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.backends.sql.engine import reading
@@ -9,6 +9,9 @@ from core.backends.sql.tables import api_keys
 from core.domain.api_key import ApiKey
 from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.ports import Page
+
+# Made once: every request asks for its key, and to make the query takes longer than SQLite takes to answer it.
+_BY_ID = select(api_keys).where(api_keys.c.id == bindparam("key_id"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class SqlApiKeyRepository:
 
 
 def _require(connection: Connection, key_id: str) -> ApiKey:
-    row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).mappings().one_or_none()
+    row = connection.execute(_BY_ID, {"key_id": key_id}).mappings().one_or_none()
     if row is None:
         raise NotFoundError("no such key")
     return ApiKey.model_validate(dict(row))

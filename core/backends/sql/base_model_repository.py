@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from core.backends.sql.engine import reading
@@ -8,6 +8,8 @@ from core.backends.sql.tables import base_models
 from core.domain.base_model import RegisteredBaseModel
 from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.ports import Page
+
+_BY_ID = select(base_models).where(base_models.c.id == bindparam("model_id"))  # made once: every submission asks
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class SqlBaseModelRepository:
     def get(self, model_id: str) -> RegisteredBaseModel:
         """See the port."""
         with reading(self.engine) as connection:
-            row = connection.execute(select(base_models).where(base_models.c.id == model_id)).mappings().one_or_none()
+            row = connection.execute(_BY_ID, {"model_id": model_id}).mappings().one_or_none()
         if row is None:
             raise NotFoundError(f"base model {model_id} does not exist")
         return RegisteredBaseModel.model_validate(dict(row))

@@ -1,13 +1,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.backends.sql.engine import reading
 from core.backends.sql.tables import item_sets
 from core.domain.errors import AlreadyExistsError, NotFoundError
 from core.domain.item_set import ItemSet, ProvisionalSet, dump_items, load_items
+
+# Made once, as every submission needs them.
+_NEW = item_sets.insert()
+_KEPT = update(item_sets).where(item_sets.c.id == bindparam("set_id")).values(kept=True)
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,14 @@ class SqlItemStore:
         row = {**item_set.model_dump(exclude={"items"}), "payload": dump_items(item_set.items), "kept": False}
         try:
             with self.engine.begin() as connection:
-                connection.execute(item_sets.insert(), [row])
+                connection.execute(_NEW, row)
         except IntegrityError as taken:
             raise AlreadyExistsError(f"item set {item_set.id} exists") from taken
 
     def keep(self, set_id: str) -> None:
         """See the port."""
         with self.engine.begin() as connection:
-            connection.execute(update(item_sets).where(item_sets.c.id == set_id).values(kept=True))
+            connection.execute(_KEPT, {"set_id": set_id})
 
     def provisional(self, *, stored_before: datetime, limit: int = 1000) -> tuple[ProvisionalSet, ...]:
         """See the port."""

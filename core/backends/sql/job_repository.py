@@ -1,6 +1,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import structlog
@@ -21,6 +22,15 @@ from core.domain.states import JobState
 from core.ports import Page
 
 _ACTIVE = (JobState.RUNNING.value, JobState.CANCELLING.value)
+
+# What every submission writes, made once: see _by_id.
+_NEW_JOB, _NEW_EVENTS = jobs.insert(), job_events.insert()
+_NEW_REQUEST, _NEW_ITEMS = deletion_requests.insert(), deletion_request_items.insert()
+_PUBLISHED = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("queued_id"), jobs.c.state == JobState.QUEUED)
+    .values(published_at=bindparam("at"))
+)
 
 log = structlog.get_logger(__name__)
 
@@ -156,9 +166,8 @@ class SqlJobRepository:
 
     def mark_published(self, job_id: str, *, at: datetime) -> None:
         """See the port."""
-        queued = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.QUEUED)
         with self.engine.begin() as connection:
-            connection.execute(queued.values(published_at=at))
+            connection.execute(_PUBLISHED, {"queued_id": job_id, "at": at})
 
     def events(self, job_id: str, *, after_seq: int = 0, limit: int = 1000) -> tuple[Event, ...]:
         """See the port."""
@@ -216,11 +225,18 @@ def _readable(row: Row[Any]) -> Job | None:
 
 
 def _require(connection: Connection, table: Table, row_id: str, tenant: str | None) -> Row[Any]:
-    query = select(table).where(table.c.id == row_id)
-    row = connection.execute(query if tenant is None else query.where(table.c.tenant == tenant)).one_or_none()
+    named = {"row_id": row_id} if tenant is None else {"row_id": row_id, "of_tenant": tenant}
+    row = connection.execute(_by_id(table, has_tenant=tenant is not None), named).one_or_none()
     if row is None:
         raise NotFoundError(f"{row_id} does not exist")
     return row
+
+
+@cache
+def _by_id(table: Table, *, has_tenant: bool) -> Select[Any]:
+    """Return the query, made once: to make it and to find its SQL takes longer than SQLite takes to answer it."""
+    query = select(table).where(table.c.id == bindparam("row_id"))
+    return query.where(table.c.tenant == bindparam("of_tenant")) if has_tenant else query
 
 
 def _following(
@@ -253,18 +269,18 @@ def _update_leased(connection: Connection, job_id: str, fence: int, changes: dic
 
 def _append(connection: Connection, job_id: str, events: Sequence[NewEvent], *, last_seq: int) -> None:
     if events:
-        connection.execute(job_events.insert(), event_rows(job_id, events, last_seq=last_seq))
+        connection.execute(_NEW_EVENTS, event_rows(job_id, events, last_seq=last_seq))
 
 
 def _insert_job(connection: Connection, job: Job, events: Sequence[NewEvent]) -> None:
-    connection.execute(jobs.insert().values(**job_row(job), last_seq=len(events)))
+    connection.execute(_NEW_JOB, {**job_row(job), "last_seq": len(events)})
     _append(connection, job.id, events, last_seq=len(events))
 
 
 def _insert_request(connection: Connection, request: DeletionRequest) -> None:
-    connection.execute(deletion_requests.insert(), [request_row(request)])
+    connection.execute(_NEW_REQUEST, request_row(request))
     if request.items:
-        connection.execute(deletion_request_items.insert(), item_rows(request))
+        connection.execute(_NEW_ITEMS, item_rows(request))
 
 
 def _requests(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[DeletionRequest, ...]:

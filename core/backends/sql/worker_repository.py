@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.backends.sql.engine import reading
@@ -9,6 +9,8 @@ from core.backends.sql.tables import workers
 from core.domain.device import LiveWorker
 
 _FORGOTTEN_AFTER = timedelta(days=1)
+# Made once, as every submission asks.
+_LIVE = select(workers).where(workers.c.seen_at >= bindparam("since")).order_by(workers.c.owner)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,6 @@ class SqlWorkerRepository:
 
     def live(self, *, since: datetime) -> tuple[LiveWorker, ...]:
         """See the port."""
-        query = select(workers).where(workers.c.seen_at >= since).order_by(workers.c.owner)
         with reading(self.engine) as connection:
-            return tuple(LiveWorker.model_validate(dict(row)) for row in connection.execute(query).mappings())
+            rows = connection.execute(_LIVE, {"since": since}).mappings().all()
+        return tuple(LiveWorker.model_validate(dict(row)) for row in rows)
