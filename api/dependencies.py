@@ -18,12 +18,22 @@ from core.jobs.submit import Submit
 from core.jobs.submit_probe import SubmitProbe
 
 
-async def _services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """Return what the application was built over."""
     return cast("Services", request.app.state.services)
 
 
-async def _settings(request: Request) -> ApiSettings:
+def settings_of(request: Request) -> ApiSettings:
+    """Return how it is deployed."""
     return cast("ApiSettings", request.app.state.settings)
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _settings(request: Request) -> ApiSettings:
+    return settings_of(request)
 
 
 async def _submit(request: Request) -> Submit:

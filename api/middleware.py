@@ -4,7 +4,7 @@ import traceback
 from dataclasses import dataclass, field
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,16 +16,17 @@ from core.domain.identifiers import new_id
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CLIENT_CLOSED = 499  # nginx's word for a client that left before the answer; logged, never sent
 
+# As ASGI has them: names in lower case.
 _SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
+    b"cache-control": b"no-store",
     # The HTML report styles itself; nothing that the API serves may run or load anything.
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+    b"content-security-policy": (
+        b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        b"form-action 'none'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
 }
 
 
@@ -114,7 +115,8 @@ def _request_id(scope: Scope) -> str:
 
 
 def _add_headers(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["X-Request-Id"] = request_id
-    for name, value in _SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
+    """Add the request's id, and each security header that the route has not set itself."""
+    own = message["headers"]
+    names = {name for name, _ in own}
+    missing = ((name, value) for name, value in _SECURITY_HEADERS.items() if name not in names)
+    message["headers"] = [*own, (b"x-request-id", request_id.encode()), *missing]

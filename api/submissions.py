@@ -1,11 +1,12 @@
 """A deletion request as it comes in, for the routes that take one: to file it, or to ask what it would take."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from api.auth import TenantOf
-from api.dependencies import SettingsOf
+from api.dependencies import settings_of
 from api.errors import (
     BodyTooLargeError,
     EmptyTextError,
@@ -77,24 +78,31 @@ REFUSALS: tuple[type[LetheError], ...] = (
 )
 
 
-async def _body_bytes(request: Request, settings: SettingsOf, _tenant: TenantOf) -> bytes:
-    """Read the body; the tenant is asked for so that nobody without a key is read at all."""
-    return await read_json_bytes(request, max_bytes=settings.max_body_bytes)
+@dataclass(frozen=True)
+class Incoming:
+    """A body that was read and not looked into. That is for the route's thread: a large one takes long to parse."""
+
+    tenant: str
+    body: bytes = field(repr=False)
+
+    def submission(self) -> Submission:
+        """Return what is asked for; InvalidRequestError, by its subclasses, where it is not well-formed."""
+        new: NewDeletionRequest = validate_deletion_request(parse_json_object(self.body))
+        return Submission(
+            tenant=self.tenant,
+            base_model=new.base_model,
+            forget=new.forget,
+            retain=new.retain,
+            method=new.method,
+            policy=new.policy,
+            external_id=new.external_id,
+            metadata=new.metadata,
+        )
 
 
-def _submission(body: Annotated[bytes, Depends(_body_bytes)], tenant: TenantOf) -> Submission:
-    """Parse the body, in a thread: a large one would hold up every other request."""
-    new: NewDeletionRequest = validate_deletion_request(parse_json_object(body))
-    return Submission(
-        tenant=tenant,
-        base_model=new.base_model,
-        forget=new.forget,
-        retain=new.retain,
-        method=new.method,
-        policy=new.policy,
-        external_id=new.external_id,
-        metadata=new.metadata,
-    )
+async def _incoming(request: Request, tenant: TenantOf) -> Incoming:
+    """Read the body, after the key: nobody without one is read at all."""
+    return Incoming(tenant, await read_json_bytes(request, max_bytes=settings_of(request).max_body_bytes))
 
 
-SubmissionOf = Annotated[Submission, Depends(_submission)]
+IncomingOf = Annotated[Incoming, Depends(_incoming)]

@@ -2,6 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
+from api.answers import json_answer
 from api.auth import TenantOf
 from api.cursor import known_cursor
 from api.dependencies import ServicesOf, SubmitOf
@@ -9,7 +10,7 @@ from api.errors import InvalidCursorError, InvalidFieldError, UnknownFieldError
 from api.responses import header, refusals
 from api.schemas.deletion_request import DeletionRequestBody, DeletionRequestsQuery, DeletionRequestWithItems
 from api.schemas.page import ListBody
-from api.submissions import BODY, REFUSALS, SubmissionOf
+from api.submissions import BODY, REFUSALS, IncomingOf
 from core.domain.errors import NotFoundError
 from core.domain.job import Job
 from core.domain.request import Disposition, RequestSummary
@@ -25,17 +26,18 @@ RequestId = Annotated[str, Path(pattern=r"^dr_[0-9a-z]{1,64}$", description="Id 
     operation_id="createDeletionRequest",
     summary="Ask for texts to be forgotten",
     status_code=202,
+    response_model=DeletionRequestBody,
     openapi_extra=BODY,
     responses={
         202: {"headers": {"Location": header("Where to follow the request.")}},
         **refusals(*REFUSALS),
     },
 )
-def create_deletion_request(submission: SubmissionOf, submit: SubmitOf, response: Response) -> DeletionRequestBody:
+def create_deletion_request(incoming: IncomingOf, submit: SubmitOf) -> Response:
     """Store the request with its job and hand the job to the workers. Follow it by `job_id`."""
-    request, job = submit(submission)
-    response.headers["Location"] = f"/v1/deletion-requests/{request.id}"
-    return DeletionRequestBody.of(request.summary, job)
+    request, job = submit(incoming.submission())
+    body = DeletionRequestBody.of(request.summary, job)
+    return json_answer(body, status=202, headers={"Location": f"/v1/deletion-requests/{request.id}"})
 
 
 @router.get(

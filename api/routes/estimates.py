@@ -3,7 +3,7 @@ from fastapi import APIRouter
 from api.dependencies import EstimateOf
 from api.responses import refusals
 from api.schemas.estimate import EstimateBody
-from api.submissions import BODY, REFUSALS, SubmissionOf
+from api.submissions import BODY, REFUSALS, IncomingOf
 
 router = APIRouter(tags=["estimates"])
 
@@ -15,6 +15,6 @@ router = APIRouter(tags=["estimates"])
     openapi_extra=BODY,
     responses=refusals(*REFUSALS),
 )
-def create_estimate(submission: SubmissionOf, estimate: EstimateOf) -> EstimateBody:
+def create_estimate(incoming: IncomingOf, estimate: EstimateOf) -> EstimateBody:
     """Take what `POST /v1/deletion-requests` takes, refuse what it would refuse, and store nothing."""
-    return EstimateBody.of(estimate(submission))
+    return EstimateBody.of(estimate(incoming.submission()))

@@ -1,8 +1,9 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
-from api.auth import TenantOf
+from api.answers import json_answer
+from api.auth import CallerOf, TenantOf
 from api.cursor import known_cursor
 from api.dependencies import CancelOf, ServicesOf
 from api.errors import InvalidCursorError, InvalidFieldError, UnknownFieldError
@@ -32,10 +33,16 @@ def list_jobs(query: Annotated[JobsQuery, Query()], tenant: TenantOf, services: 
     return ListBody[JobBody].of([JobBody.of(job) for job in page.data], has_more=page.has_more)
 
 
-@router.get("/v1/jobs/{job_id}", operation_id="getJob", summary="Read a job", responses=refusals(NotFoundError))
-def get_job(job_id: JobId, tenant: TenantOf, services: ServicesOf) -> JobBody:
+@router.get(
+    "/v1/jobs/{job_id}",
+    operation_id="getJob",
+    summary="Read a job",
+    response_model=JobBody,
+    responses=refusals(NotFoundError),
+)
+def get_job(job_id: JobId, caller: CallerOf) -> Response:
     """Return one job as it stands now."""
-    return JobBody.of(services.jobs.job(job_id, tenant=tenant))
+    return json_answer(JobBody.of(caller.services.jobs.job(job_id, tenant=caller.tenant())))
 
 
 @router.get(

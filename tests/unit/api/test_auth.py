@@ -58,10 +58,22 @@ def test_authentication_comes_before_the_body(world):
     problem(response, 401, "unauthenticated")
 
 
-def test_every_route_under_v1_asks_for_a_key(world):
+def routes_under_v1(world):
     paths = world.app.openapi()["paths"]
-    client = world.client(tenant=None)
     asked = [(path, method) for path, operations in paths.items() for method in operations if path.startswith("/v1/")]
     assert asked
-    for path, method in asked:
+    return asked
+
+
+def test_every_route_under_v1_asks_for_a_key(world):
+    client = world.client(tenant=None)
+    for path, method in routes_under_v1(world):
+        assert client.request(method.upper(), path.replace("{", "").replace("}", "")).status_code == 401
+
+
+def test_every_route_under_v1_looks_the_key_up(world):
+    client = world.client(tenant=None)
+    _, never_stored = mint(TENANT, b"another secret", world.clock())
+    client.headers["Authorization"] = f"Bearer {never_stored}"
+    for path, method in routes_under_v1(world):
         assert client.request(method.upper(), path.replace("{", "").replace("}", "")).status_code == 401
