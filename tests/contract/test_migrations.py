@@ -9,15 +9,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, column, inspect, table
 
 from core.backends.sql.base_model_repository import SqlBaseModelRepository
 from core.backends.sql.engine import open_engine
 from core.backends.sql.job_repository import SqlJobRepository
 from core.backends.sql.job_row import job_row
+from core.backends.sql.measurement_repository import SqlMeasurementRepository
 from core.backends.sql.migrate import is_current, upgrade
-from core.backends.sql.tables import base_models, jobs, metadata
-from tests.fakes.examples import TENANT, a_base_model, a_job
+from core.backends.sql.tables import base_models, jobs, measurements, metadata
+from tests.fakes.examples import TENANT, a_base_model, a_job, a_measurement
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -128,6 +129,28 @@ def test_a_job_of_an_earlier_schema_stays_and_is_an_unlearning_run(empty_url: st
     upgrade(empty_url)
 
     assert SqlJobRepository(engine).list_jobs(tenant=TENANT, after=None, limit=9).data == (job,)
+    engine.dispose()
+
+
+def test_a_measurement_of_an_earlier_schema_stays_and_is_found_by_its_method(empty_url: str):
+    measurement = a_measurement()
+    row = {
+        "weights_sha256": measurement.weights_sha256,
+        "device_name": measurement.device.name,
+        "measured_at": measurement.measured_at,
+        "measurement": measurement.model_dump(mode="json"),
+    }
+    engine = open_engine(empty_url)
+    with engine.begin() as connection:
+        upgrade_to("0006", connection)
+        earlier = table("measurements", *(column(name, measurements.c[name].type) for name in row))
+        connection.execute(earlier.insert(), [row])
+
+    upgrade(empty_url)
+
+    found = SqlMeasurementRepository(engine)
+    assert found.newest(method=measurement.workload.method, policy=measurement.workload.policy) == (measurement,)
+    assert found.newest(method="another") == ()
     engine.dispose()
 
 

@@ -1,7 +1,8 @@
 from dataclasses import dataclass
+from functools import cache
 
 from pydantic import ValidationError
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, bindparam, select
 
 from core.backends.sql.engine import reading
 from core.backends.sql.tables import measurements
@@ -19,6 +20,8 @@ class SqlMeasurementRepository:
         row = {
             "weights_sha256": measurement.weights_sha256,
             "device_name": measurement.device.name,
+            "method": measurement.workload.method,
+            "policy": measurement.workload.policy,
             "measured_at": measurement.measured_at,
             "measurement": measurement.model_dump(mode="json"),
         }
@@ -35,20 +38,21 @@ class SqlMeasurementRepository:
         limit: int = 100,
     ) -> tuple[Measurement, ...]:
         """See the port."""
-        workload = measurements.c.measurement["workload"]
-        asked = {
-            measurements.c.device_name: device,
-            measurements.c.weights_sha256: weights_sha256,
-            workload["method"].as_string(): method,
-            workload["policy"].as_string(): policy,
-        }
-        query = select(measurements.c.measurement)
-        for column, value in asked.items():
-            query = query if value is None else query.where(column == value)
-        newest_first = query.order_by(measurements.c.measured_at.desc(), measurements.c.number.desc())
+        by = {"device_name": device, "weights_sha256": weights_sha256, "method": method, "policy": policy}
+        asked = {name: value for name, value in by.items() if value is not None}
         with reading(self.engine) as connection:
-            found = connection.execute(newest_first.limit(limit)).scalars().all()
+            found = connection.execute(_newest(*asked), {**asked, "at_most": limit}).scalars().all()
         return tuple(measurement for document in found if (measurement := _readable(document)) is not None)
+
+
+@cache
+def _newest(*asked: str) -> Select[tuple[object]]:
+    """Return the query by what is asked, made once: every submission asks, and to make it takes as long as it does."""
+    query = select(measurements.c.measurement)
+    for name in asked:
+        query = query.where(measurements.c[name] == bindparam(name))
+    newest_first = query.order_by(measurements.c.measured_at.desc(), measurements.c.number.desc())
+    return newest_first.limit(bindparam("at_most"))
 
 
 def _readable(document: object) -> Measurement | None:

@@ -79,8 +79,10 @@ jobs = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("last_seq", Integer, nullable=False),  # of its events; the row lock that moves it keeps them gapless
+    # In the order of lists. By a state or a name that no job has, they would else look at all jobs of the tenant.
     Index(None, "tenant", "kind", "created_at", "id"),
-    Index(None, "tenant", "external_id"),
+    Index(None, "tenant", "kind", "state", "created_at", "id"),
+    Index(None, "tenant", "kind", "external_id", "created_at", "id"),
     Index(None, "state", "lease_expires_at"),
     Index(None, "state", "published_at"),
 )
@@ -108,7 +110,7 @@ deletion_requests = Table(
     Column("metadata", Document, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "tenant", "created_at", "id"),
-    Index(None, "tenant", "external_id"),
+    Index(None, "tenant", "external_id", "created_at", "id"),
     Index(None, "job_id"),
 )
 
@@ -154,8 +156,13 @@ measurements = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("weights_sha256", String(64), nullable=False),
     Column("device_name", String, nullable=False),
+    # Two that are also in the measurement, and here to find it by.
+    Column("method", String, nullable=False, server_default=""),
+    Column("policy", String, nullable=False, server_default=""),
     Column("measured_at", UtcDateTime, nullable=False),
     Column("measurement", Document, nullable=False),
+    Index("ix_measurements_alike", "weights_sha256", "device_name", "method", "policy", "measured_at"),
+    Index(None, "weights_sha256", "device_name", "measured_at"),
     Index(None, "device_name", "measured_at"),
     Index(None, "weights_sha256", "measured_at"),
 )
