@@ -1,12 +1,14 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from core.domain.device import Device, LiveWorker
 from core.domain.errors import DoesNotFitError
 from core.domain.estimate import BytesRange
+from core.domain.measurement import Measurement
 from core.domain.workload import Workload
 from core.jobs.history import History
-from core.jobs.predict import peak_memory
+from core.jobs.predict import fits, peak_memory
 from core.ports import Clock, WorkerRepository
 
 # Workers are heard of four times as often.
@@ -32,23 +34,27 @@ class Admission:
         known = [device for device in devices if device is not None]
         if not known or len(known) < len(devices):
             return
-        needed = [(self.memory(workload, weights_sha256, device).low, device.memory_bytes) for device in set(known)]
-        if all(low > there for low, there in needed):
-            low, there = max(needed, key=lambda pair: pair[1])
-            raise DoesNotFitError(
-                f"the job needs at least {mebibytes(low)} of memory, and the largest worker has {mebibytes(there)}: "
-                f"{REMEDY}",
-                param="/method",
-            )
+        if any(fits(workload, device, self._measured(workload, weights_sha256, device)) for device in set(known)):
+            return
+        largest = max(known, key=lambda device: device.memory_bytes)
+        low = self.memory(workload, weights_sha256, largest).low
+        raise DoesNotFitError(
+            f"the job needs at least {mebibytes(low)} of memory, and the largest worker has "
+            f"{mebibytes(largest.memory_bytes)}: {REMEDY}",
+            param="/method",
+        )
 
     def memory(self, workload: Workload, weights_sha256: str, device: Device) -> BytesRange:
         """Return how much of a device's memory the job would need."""
-        alike = self.history.alike(workload, weights_sha256, device.name)
-        return peak_memory(workload, device.kind, alike.measurements if alike else ())
+        return peak_memory(workload, device.kind, self._measured(workload, weights_sha256, device))
 
     def live(self) -> tuple[LiveWorker, ...]:
         """Return the workers that are alive."""
         return self.workers.live(since=self.clock() - ALIVE_WITHIN)
+
+    def _measured(self, workload: Workload, weights_sha256: str, device: Device) -> Sequence[Measurement]:
+        alike = self.history.alike(workload, weights_sha256, device.name)
+        return alike.measurements if alike else ()
 
 
 def mebibytes(num_bytes: int) -> str:

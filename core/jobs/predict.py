@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TypeAlias
 
-from core.domain.device import DeviceKind
+from core.domain.device import Device, DeviceKind
 from core.domain.estimate import BytesRange, SecondsRange
 from core.domain.job import Stage
 from core.domain.measurement import Measurement
@@ -73,8 +73,8 @@ def peak_memory(workload: Workload, kind: DeviceKind | None, measured: Measureme
     all be there at once. With some, what comes on top follows the adapter and the widest batch by the same rules as
     time follows tokens.
     """
-    floor = _weight_bytes(workload, kind) + _BYTES_OF_ENTRY * workload.adapter_entries
-    told = [job for job in measured if job.peak_memory_bytes is not None]
+    floor = _floor(workload, kind)
+    told = _told(measured)
     if not told:
         return BytesRange(low=floor, likely=None, high=None)
     found = _bytes(workload, kind, told)
@@ -84,6 +84,27 @@ def peak_memory(workload: Workload, kind: DeviceKind | None, measured: Measureme
         likely=max(floor, round(found.likely)),
         high=max(floor, round(max(1.0, *misses) * found.high)) if misses else None,
     )
+
+
+def fits(workload: Workload, device: Device, measured: Measurements) -> bool:
+    """Whether the low end of :func:`peak_memory` is within the device's memory.
+
+    What measured jobs were off can only lower that end, and takes far longer to find than all else, so that is done
+    only where the job would not fit without it.
+    """
+    told = _told(measured)
+    found = round(_bytes(workload, device.kind, told).low) if told else 0
+    if max(_floor(workload, device.kind), found) <= device.memory_bytes:
+        return True
+    return peak_memory(workload, device.kind, measured).low <= device.memory_bytes
+
+
+def _floor(workload: Workload, kind: DeviceKind | None) -> int:
+    return _weight_bytes(workload, kind) + _BYTES_OF_ENTRY * workload.adapter_entries
+
+
+def _told(measured: Measurements) -> Measurements:
+    return [job for job in measured if job.peak_memory_bytes is not None]
 
 
 def _stages(workload: Workload, measured: Measurements, *, has_statistics: bool) -> dict[str, Range]:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.measurement import Measurement
-from core.jobs.predict import duration, likely_steps, peak_memory, stage_seconds, start
-from tests.fakes.examples import a_measurement, a_workload
+from core.jobs.predict import duration, fits, likely_steps, peak_memory, stage_seconds, start
+from tests.fakes.examples import CPU, a_measurement, a_workload
 
 WEIGHTS = 4 * 6_000_000  # bytes of float32
 ADAPTER = 20 * 100_000  # bytes of the entries, their anchors, gradients and two moments
@@ -181,3 +181,18 @@ def test_a_single_measurement_refuses_nothing_beyond_what_is_there_anyway():
     found = peak_memory(a_workload(), "cpu", [a_measurement(peak=2**30)])
 
     assert (found.low, found.likely, found.high) == (WEIGHTS + ADAPTER, 2**30, None)
+
+
+@given(
+    tokens=st.integers(0, 5000),
+    measured=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 400)), max_size=6),
+    mebibytes=st.integers(1, 1000),
+)
+def test_a_job_fits_where_the_least_that_it_needs_does(tokens, measured, mebibytes):
+    device = CPU.model_copy(update={"memory_bytes": mebibytes << 20})
+    workload = a_workload(batch=tokens)
+    jobs = [a_measurement(a_workload(batch=batch), peak=peak << 20) for batch, peak in measured]
+
+    least = peak_memory(workload, device.kind, jobs).low
+
+    assert fits(workload, device, jobs) == (least <= device.memory_bytes)
