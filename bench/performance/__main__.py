@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from bench.performance import estimates, extraction, fisher, losses, overhead, training
+from bench.performance import estimates, extraction, fisher, http, losses, overhead, training
 from bench.performance.page import Run, page
 from bench.performance.row import Row
 from bench.performance.rows_of_tofu import Shape, tofu_rows
@@ -31,6 +31,7 @@ HEADINGS = {
     "extraction": "Measuring",
     "overhead": "The service around a job",
     "estimates": "What a job was estimated to take",
+    "http": "The API",
 }
 NEEDS_TOFU = ("training", "fisher")
 
@@ -89,6 +90,8 @@ def _part(name: str, arguments: Arguments) -> Callable[[], list[Row]]:
             return partial(extraction.rows, extraction.Sizes(), repeats=repeats)
         case "estimates":
             return partial(estimates.rows, repeats=repeats)
+        case "http":
+            return partial(http.rows, repeats=repeats)
         case _:
             return partial(overhead.rows, repeats=repeats)
 

@@ -7,7 +7,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_MS = 30_000  # a writer waits for its turn; our transactions take milliseconds
-_READS_ONLY = "reads_only"
+READS_ONLY = "reads_only"  # an option of a connection
 _RETRY_SECONDS = 0.01
 
 # A connection whose packets vanish must fail well within a lease of 30 s, or the worker that waits on it loses its
@@ -43,7 +43,7 @@ def open_engine(url: str) -> Engine:
 
 def reading(engine: Engine) -> AbstractContextManager[Connection]:
     """Return a transaction that only reads, so that on SQLite it waits for no writer."""
-    return engine.connect().execution_options(**{_READS_ONLY: True})
+    return engine.connect().execution_options(**{READS_ONLY: True})
 
 
 def _open_postgres(url: URL) -> Engine:
@@ -98,5 +98,5 @@ def _write_ahead(cursor: DBAPICursor) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once, busy timeout or not, when another one
     # wrote in between. A writer therefore takes its place at the start.
-    reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+    reads_only = connection.get_execution_options().get(READS_ONLY, False)
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
